@@ -7,7 +7,7 @@ odds ratios approximates RERI from risk ratios if the disease is rare.
 import sys
 
 from cotreat import load_study, reanalyse
-from cotreat.results.headline import agreements
+from cotreat.results.verdict import verdicts
 
 failed = False
 for name in ("oral-cancer", "factor-v-leiden"):
@@ -17,6 +17,7 @@ for name in ("oral-cancer", "factor-v-leiden"):
     rows = table[table.measure.isin(["reri_or", "ror"])]
     columns = ["estimator", "label", "estimate", "lower", "upper", "interval", "probability"]
     print(rows[columns].to_string(index=False))
-    print(*agreements(table), *analysis.primary.caveats, sep="\n")
+    print(verdicts(table).to_string(index=False))
+    print(*analysis.primary.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

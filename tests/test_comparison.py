@@ -49,7 +49,7 @@ from cotreat.models.select import priors_for
 from cotreat.plots.left_out import left_out, panels_of
 from cotreat.plots.records import Comparison
 from cotreat.priors.sets import prior_set
-from cotreat.report.sections.comparison import dependence_in_words, why_unanswered, worded
+from cotreat.report.sections.comparison import dependence_in_words, why_not_computed, worded
 from cotreat.results import store
 from cotreat.results.monte_carlo import share
 from cotreat.results.supplementary import Task, read_analysis
@@ -518,7 +518,7 @@ def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty)
         posterior = tree["posterior"].to_dataset()
         one = leave_one_out(resolve(sixty), units, posterior, marginals.variables)
         found[model] = one
-        assert one.unanswered == 0
+        assert one.not_computed == 0
         assert (one.pareto_k < one.good_k).all()
         for at in (0, len(units.parts) - 1):
             by_refit = leave_out.refit(
@@ -625,13 +625,13 @@ def test_many_units_find_a_better_model_beyond_both_errors():
 def test_why_units_have_no_answer_is_told_reason_by_reason():
     one = stub([np.nan, np.nan, np.nan, -1.0], times=2)
     hows = (NOT_TRUSTED, TOO_MANY, TOO_MANY, BY_WEIGHTS)
-    words = why_unanswered(replace(one, how=hows), "standard")
+    words = why_not_computed(replace(one, how=hows), "standard")
     assert "6 of 8 units" in words
     assert "4 were not refitted, because depth standard refits at most 12" in words
     assert "2 were refitted, and the refit is unreliable too" in words
     assert "refits nothing" not in words
     quick = replace(one, how=(NOT_REFITTED,) * 3 + (BY_WEIGHTS,))
-    assert "6 were not refitted, because depth quick refits nothing" in why_unanswered(
+    assert "6 were not refitted, because depth quick refits nothing" in why_not_computed(
         quick, "quick"
     )
     assert "leave-one-out" not in " ".join(findings({"one": stub([-1.0])})[0].failed)
@@ -724,7 +724,7 @@ def test_a_model_without_an_answer_is_listed_and_not_compared():
     )
     assert table.model.tolist() == ["two", "three", "one"]
     last = table.iloc[-1]
-    assert last.not_answered == 1
+    assert last.not_computed == 1
     assert pd.isna(last.elpd)
     assert pd.isna(last.difference)
 
@@ -909,7 +909,7 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
     assert (tables["models.csv"].unit == "cell").all()
     assert (tables["units.csv"].unit == "cell").all()
     assert tables["models.csv"].stacking_weight.isna().all()
-    assert (tables["models.csv"].not_answered == 0).all()
+    assert (tables["models.csv"].not_computed == 0).all()
     assert part.failed == ()
     assert len(tables["left_out.csv"]) == 4
     assert tables["bayes_factors.csv"].prior.str.contains("Normal").all()

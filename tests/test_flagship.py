@@ -290,7 +290,7 @@ def test_every_reading_in_results_passed_its_own_checks(interpretation):
 
 def test_four_set_products_are_contradicted_and_the_arm_that_causes_it_is_shown():
     conflict = {r: store.read_info(results(r))["conflict"] for r in READINGS}
-    assert conflict["four-set-products"]["difference"] < -INCOMPATIBLE_BELOW
+    assert conflict["four-set-products"]["tail"] < INCOMPATIBLE_BELOW
     assert (
         "incompatible with the other reported estimates" in conflict["four-set-products"]["heading"]
     )

@@ -2,11 +2,12 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
-from cotreat.core.constants import ANY, IDENTIFIED, NOT_IDENTIFIED
+from cotreat.core.constants import IDENTIFIED, NOT_IDENTIFIED
 from cotreat.evidence.resolve import resolve
 from cotreat.report.caveats import CAUTION, NOTE, SERIOUS, caveats
 from cotreat.report.wording import capital
-from cotreat.results.headline import IDENTIFICATION, PROBABILITY, agreements, headline, primary
+from cotreat.results.headline import IDENTIFICATION, PROBABILITY, headline, primary
+from cotreat.results.verdict import verdicts
 from tests.codes import fields
 
 
@@ -39,32 +40,26 @@ def rows(probabilities, co_treatment="none"):
     )
 
 
-def test_scales_are_counted_once_and_hsa_not_at_all():
+def test_one_verdict_per_scale_and_none_of_hsa():
     table = rows(
         {
             **{"ic": 0.99, "reri_rr": 0.99, "ap": 0.99, "s": 0.99},
             **{"reri_or": 0.98, "ap_or": 0.98, "ror": 0.4, "rrr": 0.02, "bliss": 0.6, "hsa": 1.0},
         }
     )
-    (found,) = agreements(table)
-    assert (found.scales, found.agree, found.towards) == (5, 3, "synergy")
-    assert (found.conclusive_for, found.conclusive_against) == (2, 1)
-    assert str(found) == (
-        "A:B with no other study drug: 3 of 5 scales point to synergy; "
-        "conclusive for synergy 2, against 1, inconclusive 2"
-    )
+    found = verdicts(table.assign(probability_inside=float("nan")))
+    assert dict(zip(found.scale, found.verdict, strict=True)) == {
+        "additive": "supported, for synergy",
+        "RERI from odds ratios": "supported, for synergy",
+        "multiplicative odds": "inconclusive",
+        "multiplicative risks": "supported, against synergy",
+        "Bliss independence": "inconclusive",
+    }
 
 
-def test_a_ratio_shared_by_all_co_treatments_counts_for_each():
-    shared = rows({"ror": 0.9}, ANY)
-    table = pd.concat([rows({"ic": 0.9}), rows({"ic": 0.2}, "C"), shared])
-    found = {a.co_treatment: (a.agree, a.scales) for a in agreements(table)}
-    assert found == {"none": (2, 2), "C": (1, 2)}
-
-
-def test_a_model_without_interaction_counts_no_scale(tables):
+def test_a_model_without_interaction_has_no_verdict(tables):
     table = tables("isis2", "additive")
-    assert agreements(table) == []
+    assert set(verdicts(table).verdict) == {"not estimable"}
     (caveat,) = [
         one for one in caveats(table, resolve(load_study("isis2"))) if one.subject == "model"
     ]
@@ -106,15 +101,12 @@ def test_synergy_that_is_not_identified_is_a_serious_caveat(tables, three):
     none = "with no other study drug"
     assert f"not identified (prior-dependent) for A:B {none}; A:C {none}; B:C {none}" in caveat.text
     assert "without patients (none)" in caveat.text
-    assert str(agreements(tables("three", "interaction"))[0]).endswith("; none is identified")
 
 
-def test_scales_that_are_not_identified_are_never_conclusive():
+def test_scales_that_are_not_identified_are_never_supported():
     table = rows({"ic": 0.99, "reri_or": 0.99, "ror": 0.99, "rrr": 0.99, "bliss": 0.99})
-    (found,) = agreements(table.assign(status=NOT_IDENTIFIED))
-    assert str(found) == (
-        "A:B with no other study drug: 5 of 5 scales agree on synergy; none is identified"
-    )
+    found = verdicts(table.assign(status=NOT_IDENTIFIED, probability_inside=float("nan")))
+    assert set(found.verdict) == {"not identified (by model and prior: supported, for synergy)"}
 
 
 def test_headline_stands_beside_maximum_likelihood(tables):

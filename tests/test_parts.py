@@ -64,7 +64,7 @@ def test_a_part_comes_back_as_it_was_written(tmp_path):
     }
 
 
-def test_failed_checks_stand_above_tables_and_before_what_was_not_answered(tmp_path):
+def test_failed_checks_stand_above_tables_and_before_what_was_not_computed(tmp_path):
     draw, figures = drawer("out")
     failed = ["additive: R-hat 1.7"]
     folder = write_analysis(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw, failed)

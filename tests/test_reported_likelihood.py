@@ -19,10 +19,10 @@ from cotreat.evidence import logistic_operator, reported, reported_likelihood
 from cotreat.evidence.arm_sizes import sizes_of
 from cotreat.evidence.arm_sizes_prior import declare_sizes
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
+from cotreat.evidence.joint_tail import predictions_of
 from cotreat.evidence.protocol import Point, parameters_of
 from cotreat.evidence.reported import estimates_of
 from cotreat.evidence.reported_evidence import ReportedEvidence
-from cotreat.evidence.reported_predictive import predict
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.sampling import log_mean_exp
@@ -1076,7 +1076,7 @@ def prediction(text, means, level=LEVELS):
         text + interpretation("plain", default=True) + interpretation("other", means)
     )
     study = study.resolve("other")
-    (found,) = predict(study, prior_set("weak", study), posterior_of(study, level), seed=3)
+    (found,) = predictions_of(study, prior_set("weak", study), posterior_of(study, level), seed=3)
     numbers = estimates_of(study)
     law = joint_distribution(np, numbers, level, None, None, SIZES, 0.0)
     data = numbers

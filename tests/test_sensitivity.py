@@ -26,8 +26,8 @@ from cotreat.results.supplementary import (
     write_analysis,
 )
 from cotreat.sensitivity import fits
-from cotreat.sensitivity.multiverse import incompatible
-from cotreat.sensitivity.records import INTERPRETATION, MODEL, ONE_AT_A_TIME, PRIORS, SCALE, Base
+from cotreat.sensitivity.interpretations import Conflict, names_of
+from cotreat.sensitivity.records import INTERPRETATION, MODEL, ONE_AT_A_TIME, PRIORS, SCALE
 from cotreat.workflow import analyses
 from tests.codes import codes, table_of_codes
 
@@ -149,7 +149,7 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
     assert (asked["name"], asked["depth"], asked["seed"]) == ("sensitivity", "quick", 7)
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "FAILED CHECKS: do not use these numbers: R-hat: 1.2"
-    assert told[2:4] == ["- One finding.", "NOT ANSWERED: one fit not trusted"]
+    assert told[2:4] == ["- One finding.", "NOT COMPUTED: one fit not trusted"]
     assert told[-2].endswith("isis2/sensitivity")
     assert told[-1].startswith("to add it to report.html: cotreat report ")
 
@@ -268,7 +268,7 @@ def test_the_picture_says_what_has_no_probability(isis2):
     assert 0.4 in marks
 
 
-def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
+def test_what_was_not_computed_is_said_once_for_a_model_of_a_reading():
     rows = [
         ("exchangeable", "odds-ratios", "weak", 0.4, "good"),
         ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, UNRELIABLE),
@@ -288,17 +288,8 @@ def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
 
 
 def test_a_contradicted_reading_is_left_aside():
-    base = Base("one", "exchangeable", "weak")
-    table = pd.DataFrame(
-        [
-            ("one", "exchangeable", "weak", -6.7),
-            ("two", "exchangeable", "weak", -15.0),
-            ("three", "exchangeable", "weak", -12.0),
-            ("two", "interaction", "weak", -2.0),
-        ],
-        columns=["interpretation", "model", "priors", "log_evidence"],
-    )
-    assert incompatible(table, base) == ["two"]
+    tails = {"one": float("nan"), "two": 0.004, "three": 0.03}
+    assert names_of(Conflict(*one) for one in tails.items()) == ("two",)
     changes = pd.DataFrame(
         [
             ("A:B", "interpretation", "one", True, 0.5, 0.0),

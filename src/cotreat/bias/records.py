@@ -32,11 +32,10 @@ RAREST = 1e-4
 QUANTITIES = ("estimate", "lower", "upper", "probability")
 """Posterior quantities of a conclusion."""
 
-FOR, PROBABLY_FOR, PROBABLY_AGAINST, AGAINST = STANDINGS = (
-    "conclusive: beyond the null",
-    "inconclusive: probably beyond the null",
-    "inconclusive: probably short of the null",
-    "conclusive: short of the null",
+FOR, NEITHER, AGAINST = STANDINGS = (
+    "supported: above the null",
+    "inconclusive",
+    "supported: below the null",
 )
 """Standing of a probability, from the highest to the lowest."""
 
@@ -70,9 +69,7 @@ def standing(probability: float) -> str:
     str
         One of `STANDINGS`.
     """
-    return STANDINGS[
-        sum((probability < CONCLUSIVE, probability < 0.5, probability <= 1 - CONCLUSIVE))
-    ]
+    return STANDINGS[(probability < CONCLUSIVE) + (probability <= 1 - CONCLUSIVE)]
 
 
 @dataclass(frozen=True)

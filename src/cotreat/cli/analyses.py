@@ -46,8 +46,8 @@ def sensitivity(
     """Analyse the sensitivity to priors and interpretations.
 
     Fits the primary model, and others, under every belief of a grid, other interpretations and other
-    models; finds which sceptical prior would make a result inconclusive, and measures posterior
-    contraction. Writes DIR/STUDY/sensitivity.
+    models; finds which sceptical prior would make a result no longer conclusive, and measures how
+    much results depend on the priors. Writes DIR/STUDY/sensitivity.
     """
     _run("sensitivity", read_study(study), priors, depth, seed, out, quiet)
 
@@ -81,7 +81,7 @@ def _summary(analysis: "Analysis", heading: str, written: Path) -> str:
     failed = analysis.failed_checks
     lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in failed]
     lines += [heading, *(f"- {line}" for line in analysis.findings)]
-    lines += [f"NOT ANSWERED: {line}" for line in analysis.failed if line not in failed]
+    lines += [f"NOT COMPUTED: {line}" for line in analysis.failed if line not in failed]
     lines += ["", f"written: {written.as_posix()}"]
     lines += [f"to add it to report.html: cotreat report {written.parent.as_posix()}"]
     return "\n".join(lines)

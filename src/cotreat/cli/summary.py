@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cotreat.report.lines import four_lines, verdict
+from cotreat.report.lines import four_lines, verdict, verdict_lines
 from cotreat.results import headline
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def text_of(result: "Reanalysis") -> str:
     lines += ["", *_other_fit(result)]
     lines += [verdict(result.conclusion), *map(str, four_lines(result.conclusion))]
     lines += ["", headline.headline(primary.summary).to_string(index=False), ""]
-    for name, fit in fits:
-        if not several or fit is primary:
-            lines += [f"{name}: {line}" for line in headline.agreements(fit.summary)]
+    lines += verdict_lines(result.conclusion)
     lines += [f"{name}: {fit.conflict}" for name, fit in fits if fit.conflict]
     lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
     lines += [f"- {caveat}" for caveat in primary.caveats]

@@ -201,7 +201,7 @@ def table_of_models(
     """
     import arviz as az
 
-    data = {name: _as_arviz(loo) for name, loo in left_out.items() if not loo.unanswered}
+    data = {name: _as_arviz(loo) for name, loo in left_out.items() if not loo.not_computed}
     ranked = pd.DataFrame()
     if len(data) > 1:
         ranked = az.compare(data, method="stacking", round_to="none")
@@ -260,5 +260,5 @@ def _row(name: str, loo: LeftOut, answered: ELPDDataLOO | None) -> dict[str, Any
         "refitted": loo.refitted,
         "worst_refit_k": np.fmax.reduce(loo.refit_k),
         "fewest_effective": np.fmin.reduce(loo.refit_effective),
-        "not_answered": loo.unanswered,
+        "not_computed": loo.not_computed,
     }

@@ -196,7 +196,7 @@ class LeftOut:
         return np.array([part.times for part in self.units.parts])
 
     @property
-    def unanswered(self) -> int:
+    def not_computed(self) -> int:
         """Number of units without a density."""
         return int(self.times[np.isnan(self.elpd)].sum())
 
@@ -212,7 +212,7 @@ class LeftOut:
         shared = self.shared_error * float(self.times[by_laplace].sum())
         return float(np.sqrt(shared**2 + np.sum((self.times * self.error) ** 2)))
 
-    def unanswered_by(self, reason: str) -> int:
+    def not_computed_by(self, reason: str) -> int:
         """Count the units whose density is missing for a reason.
 
         Parameters

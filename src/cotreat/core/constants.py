@@ -133,8 +133,8 @@ PROBABILITY_MOVED = 0.02
 """Largest accepted change of the log evidence, and of a probability of synergy, when the moves of
 sequential Monte Carlo are doubled."""
 
-INCOMPATIBLE_BELOW = 8.0
-"""An interpretation is incompatible if its log evidence is lower by this than that of the default."""
+INCOMPATIBLE_BELOW = 0.01
+"""An interpretation is incompatible if the joint predictive tail of what it adds is below this."""
 
 DEPTHS = QUICK, STANDARD, FULL = ("quick", "standard", "full")
 """Extents of the supplementary analyses."""

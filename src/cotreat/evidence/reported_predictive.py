@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit, ndtr
+from scipy.special import ndtr
 
-from cotreat.core.constants import CONDITIONAL, INTERVAL, as_seen
+from cotreat.core.constants import INTERVAL
 from cotreat.evidence.folds import (
     EVENTS,
     P_VALUE,
@@ -25,20 +25,16 @@ from cotreat.evidence.folds import (
     Folds,
     summarise_prediction,
 )
-from cotreat.evidence.joint_distribution import joint_distribution
-from cotreat.evidence.reported import ReportedEstimates, estimates_of, standard_error
+from cotreat.evidence.reported import ReportedEstimates, standard_error
 from cotreat.evidence.statistics import statistic_of
-from cotreat.study.study import ReportedEstimate, Study
+from cotreat.study.study import ReportedEstimate
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from cotreat.priors.prior import PriorSet
 
 Array = NDArray[np.float64]
 
-PREDICTIVE_DRAWS = 2000
-"""Largest number of draws at which the joint distribution is evaluated."""
 OTHER_SIDE = 1.0
 """Value for predictions of the opposite sign among p-values; no p-value of the reported sign is 1."""
 
@@ -89,62 +85,6 @@ class Prediction:
         if self.upper == OTHER_SIDE:
             return f"{self.median:.2g} ({self.lower:.2g} up to the other sign)"
         return f"{self.median:.2g} ({self.lower:.2g} to {self.upper:.2g})"
-
-
-def predict(
-    study: Study, priors: PriorSet, default: xr.Dataset, seed: int
-) -> tuple[Prediction, ...]:
-    """Predict the numbers with another meaning under an interpretation from the fit of the default one.
-
-    Parameters
-    ----------
-    study
-        Under the interpretation.
-    priors
-        Prior set of the fit.
-    default
-        Posterior of the same model under the default interpretation.
-    seed
-        Seed of the random numbers.
-
-    Returns
-    -------
-    tuple of Prediction
-        One per estimate whose contrast differs between the interpretations.
-    """
-    reported = estimates_of(study)
-    if reported is None:
-        return ()
-    by_default = {e.id: e.meaning for e in study.interpretations[0].reported_estimates}
-    new = {
-        at: estimate
-        for at, estimate in enumerate(reported.reported_estimates)
-        if by_default[estimate.id] != estimate.meaning
-    }
-    if not new:
-        return ()
-    flat = default.stack(sample=("chain", "draw")).transpose("sample", ...)
-    step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
-    flat = flat.isel(sample=slice(None, None, step))
-    risk = as_seen(flat, CONDITIONAL if CONDITIONAL in flat else "risk")
-    log_odds = logit(risk.sel(arm=list(study.present)).values)
-    shift = priors["shift"].numbers()["sigma"] if reported.shifted.size else 0.0
-    none = [None] * len(log_odds)
-    sigma, loss = (flat[name].values if name in flat else none for name in ("sigma", "loss"))
-    # Under another interpretation the estimates may share other groups of arms.
-    joint = [
-        joint_distribution(np, reported, *at, shift)
-        for at in zip(log_odds, sigma, loss, flat["size"].values, strict=True)
-    ]
-    mean, covariance = (np.array([one[at] for one in joint]) for at in (0, 1))
-    unchanged = [at for at, tail in enumerate(reported.is_tail) if at not in new and not tail]
-    points, _ = reported.split(unchanged)
-    rng = np.random.default_rng(seed)
-    predictions = []
-    for at, estimate in new.items():
-        centre, sd = conditional(mean, covariance, at, points, reported)
-        predictions.append(predicted(estimate, reported.values[at], centre, sd, rng))
-    return tuple(predictions)
 
 
 def conditional(

@@ -278,7 +278,11 @@ def _laplace(
     density = Density(built, orders)
     surface = density.surface(density.given)
     approximation = laplace.approximate(
-        surface, density.start, density.spreads, effective=EFFECTIVE, seed=seed
+        surface,
+        density.start,
+        density.spreads,
+        effective=max(EFFECTIVE, chains * draws // 2),
+        seed=seed,
     )
     if approximation.verdict == laplace.UNRELIABLE or approximation.effective < MIN_EFFECTIVE:
         why = f"laplace: Pareto k {approximation.pareto_k:.2f}, {approximation.effective:.0f} effective draws"

@@ -1,18 +1,19 @@
 """The conclusion of a reanalysis as a record of facts; `cotreat.report.lines` words it.
 
-An assessment is of one pair of treatments on one scale. It is conclusive where its probability is at
-least `cotreat.core.constants.CONCLUSIVE`, or at most the complement, by more than the Monte Carlo error.
+An assessment is of one pair of treatments on one scale, with its verdict (`cotreat.results.verdict`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import ANY, CONCLUSIVE, IDENTIFIED, IMPLIED, INCOMPATIBLE_BELOW
+from cotreat.core.constants import ANY, CONCLUSIVE, IDENTIFIED, IMPLIED, NOT_ESTIMABLE
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.estimands.measures import (
     APART,
@@ -25,6 +26,12 @@ from cotreat.priors.belief_grid import MARK, grid_name, is_marked
 from cotreat.report.question import Question
 from cotreat.results.summary import POSTERIOR
 from cotreat.results.supplementary import UNRELIABLE
+from cotreat.results.verdict import (
+    SUPPORTED,
+    Finding,
+    Verdict,
+    verdict_of,
+)
 from cotreat.study.regimens import adds_one
 from cotreat.study.study import NO_RISKS
 
@@ -36,17 +43,9 @@ KINDS = ("interpretation", "model", "priors")
 
 """The default belief in the grid of beliefs, as in `cotreat.sensitivity.belief_grid`, which loads PyMC."""
 
-ERRORS = 2
-"""A probability within so many Monte Carlo standard errors of a threshold is at the threshold."""
-
-FOR = "conclusive for synergy"
-AGAINST = "conclusive against synergy"
-INCONCLUSIVE = "inconclusive"
-
 ASSESSED = "assessed"
 FAILED = "not assessed: diagnostics failed"
 INCOMPATIBLE = "not assessed: interpretation incompatible with the other reported estimates"
-NOT_ESTIMABLE = "not estimable"
 
 
 # --- Records ---------------------------------------------------------------------------------------
@@ -101,22 +100,24 @@ class Assessment:
         Other treatments given to both sides, and the subgroup; empty for none.
     scale : str
         Reference model of no interaction, an entry of `cotreat.estimands.measures.representatives`.
-    identified : bool
-        Whether the evidence alone determines the measure.
-    probability, prior_probability : float
-        P(synergy) after and before the data.
-    effective : float
-        How many independent draws the probability is worth.
+    finding : Finding
+        Identification and probabilities.
+    prior_probability : float
+        P(synergy) before the data.
+    margin : str
+        Limits of the margin, and whether it is the default; empty for none.
+    rivals : tuple of Finding
+        The same under other interpretations with which the reported estimates are compatible.
     """
 
     pair: str
     co_treatment: str
     stratum: str
     scale: str
-    identified: bool
-    probability: float
-    prior_probability: float = math.nan
-    effective: float = math.inf
+    finding: Finding
+    prior_probability: float = float("nan")
+    margin: str = ""
+    rivals: tuple[Finding, ...] = ()
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -124,18 +125,25 @@ class Assessment:
         return self.pair, self.co_treatment, self.stratum
 
     @property
-    def is_at_threshold(self) -> bool:
-        """Whether it lies within the Monte Carlo error of a threshold."""
-        p = self.probability
-        error = math.sqrt(p * (1 - p) / self.effective)
-        return min(abs(p - CONCLUSIVE), abs(p - (1 - CONCLUSIVE))) < ERRORS * error
+    def identified(self) -> bool:
+        """Whether the evidence alone determines the measure."""
+        return self.finding.status == IDENTIFIED
 
     @property
-    def direction(self) -> str:
-        """`FOR`, `AGAINST` or `INCONCLUSIVE`, whether or not the measure is identified."""
-        if self.is_at_threshold or 1 - CONCLUSIVE < self.probability < CONCLUSIVE:
-            return INCONCLUSIVE
-        return FOR if self.probability >= CONCLUSIVE else AGAINST
+    def probability(self) -> float:
+        """P(synergy)."""
+        return self.finding.probability
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The verdict, over the interpretations."""
+        return verdict_of(self.finding, self.rivals)
+
+    @property
+    def result(self) -> str:
+        """Name and direction of the verdict that the numbers lead to, whether or not the measure is identified."""
+        own = verdict_of(self.finding)
+        return (own.shown_with or own).short
 
 
 @dataclass(frozen=True)
@@ -146,22 +154,16 @@ class Sensitivity:
     ----------
     assessment : Assessment
         That of the primary analysis.
-    supporting, opposing, inconclusive : int
-        How many of the other choices identify the measure, and are conclusive for synergy, against it, or
-        neither.
-    not_identified : int
-        How many assess the measure, but do not identify it.
+    counts : mapping of int
+        How many of the other choices lead to each verdict, by its name and direction.
     lowest, highest : float
         Range of P(synergy), that of the primary analysis included.
     differing : tuple of Choice
-        Those that lead to another direction than the primary analysis.
+        Those that lead to another verdict than the primary analysis.
     """
 
     assessment: Assessment
-    supporting: int
-    opposing: int
-    inconclusive: int
-    not_identified: int
+    counts: Mapping[str, int]
     lowest: float
     highest: float
     differing: tuple[Choice, ...]
@@ -174,11 +176,11 @@ class Sensitivity:
     @property
     def alternatives(self) -> int:
         """The one denominator: choices that assess this pair on this scale."""
-        return self.supporting + self.opposing + self.inconclusive + self.not_identified
+        return sum(self.counts.values())
 
     @property
     def differs(self) -> bool:
-        """Whether any of them leads to another direction."""
+        """Whether any of them leads to another verdict."""
         return bool(self.differing)
 
 
@@ -211,19 +213,13 @@ class Alternative:
         Interpretation, model and priors.
     rows : pandas.DataFrame
         Rows of a summary, or of a table with its columns.
-    log_evidence : float
-        NaN where it is not known.
     is_unreliable : bool
         Whether its diagnostics failed.
-    effective : float
-        How many independent draws its probabilities are worth.
     """
 
     choice: Choice
     rows: pd.DataFrame
-    log_evidence: float = math.nan
     is_unreliable: bool = False
-    effective: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -281,13 +277,15 @@ class Conclusion:
 
     @property
     def rests_on_rare_outcome(self) -> bool:
-        """Whether an odds-based measure is conclusive where the risk-based one is not.
+        """Whether an odds-based measure is supported where the risk-based one is not.
 
         RERI from odds ratios approximates RERI from risk ratios only where the outcome is rare.
         """
-        by_scale = [{a.scale: a.direction for a in own} for own in by_pair(self.assessments)]
+        by_scale = [{a.scale: a.verdict for a in own} for own in by_pair(self.assessments)]
         return any(
-            own.get(ODDS_ADDITIVE, INCONCLUSIVE) not in (INCONCLUSIVE, own.get(RISK_ADDITIVE))
+            (odds := own.get(ODDS_ADDITIVE)) is not None
+            and odds.name == SUPPORTED
+            and ((risks := own.get(RISK_ADDITIVE)) is None or risks.short != odds.short)
             for own in by_scale
         )
 
@@ -303,8 +301,7 @@ def conclude(
     failed: Sequence[str] = (),
     cautions: Sequence[str] = (),
     incompatibility: str = "",
-    log_evidence: float = math.nan,
-    effective: float = math.inf,
+    incompatible: Collection[str] = (),
     alternatives: Iterable[Alternative] = (),
 ) -> Conclusion:
     """Return the conclusion of a reanalysis.
@@ -321,10 +318,8 @@ def conclude(
         Failed checks and cautions of the primary analysis, as `cotreat.diagnostics.checks` words them.
     incompatibility
         Why its interpretation is incompatible with other reported estimates; empty if it is not.
-    log_evidence
-        Of the primary analysis, to which that of other interpretations is compared.
-    effective
-        How many independent draws its probabilities are worth.
+    incompatible
+        Other interpretations with which the other reported estimates are incompatible.
     alternatives
         Other choices of interpretation, model and priors.
 
@@ -348,12 +343,13 @@ def conclude(
         return replace(bare, status=INCOMPATIBLE, reasons=(incompatibility,))
     rows = summary[summary.estimator == POSTERIOR]
     shown = replace(bare, comparisons=tuple(_comparisons(rows)))
-    found = assessments(summary, effective)
+    found = assessments(summary)
     if not found:
         return replace(shown, status=NOT_ESTIMABLE, reasons=(_why_not(rows, choice[1]),))
     usable = [one for one in others if not one.is_unreliable]
-    aside = [one for one in usable if _is_incompatible(one, others, choice, log_evidence)]
+    aside = [one for one in usable if one.choice[0] in incompatible]
     kept = [one for one in usable if one not in aside]
+    found = [replace(own, rivals=tuple(_rivals(own, kept, choice))) for own in found]
     return replace(
         shown,
         better_than_either=tuple(_better(rows, found)),
@@ -404,18 +400,16 @@ def _better(rows: pd.DataFrame, found: Sequence[Assessment]) -> Iterator[tuple[s
 # --- Assessments -----------------------------------------------------------------------------------
 
 
-def assessments(summary: pd.DataFrame, effective: float = math.inf) -> list[Assessment]:
+def assessments(summary: pd.DataFrame) -> list[Assessment]:
     """Return what a fit finds of each pair, on each scale, where the evidence determines most.
 
     Of a pair's co-treatments the one is taken under which most scales are identified, none if they are
-    alike; one for each subgroup. Only identified scales are assessed where there are any.
+    alike; one for each subgroup. Each scale has its own identification.
 
     Parameters
     ----------
     summary
         Of a fit, as `cotreat.results.summary.summarise` returns it.
-    effective
-        How many independent draws the probabilities are worth.
 
     Returns
     -------
@@ -427,12 +421,14 @@ def assessments(summary: pd.DataFrame, effective: float = math.inf) -> list[Asse
     for pair, own in rows.groupby("pair", sort=False):
         places = own.loc[own.co_treatment != ANY, ["co_treatment", "stratum"]].drop_duplicates()
         sets = [
-            _assessed(str(pair), co_treatment, stratum, own, effective)
+            _assessed(str(pair), co_treatment, stratum, own)
             for co_treatment, stratum in [*places.itertuples(index=False)] or [("", "")]
         ]
         for stratum in dict.fromkeys(one[0].stratum for one in sets):
             within = [one for one in sets if one[0].stratum == stratum]
-            best: list[Assessment] = max(within, key=lambda one: (one[0].identified, len(one)))
+            best: list[Assessment] = max(
+                within, key=lambda one: (sum(scale.identified for scale in one), len(one))
+            )
             found += best
     return found
 
@@ -443,25 +439,25 @@ def _at(rows: pd.DataFrame, co_treatment: str, stratum: str) -> pd.DataFrame:
     return rows[is_same | (rows.co_treatment == ANY)]
 
 
-def _assessed(
-    pair: str, co_treatment: str, stratum: str, rows: pd.DataFrame, effective: float
-) -> list[Assessment]:
-    rows = _at(rows, co_treatment, stratum)
-    is_identified = rows.status == IDENTIFIED
-    used = rows[is_identified] if is_identified.any() else rows
+def _assessed(pair: str, co_treatment: str, stratum: str, rows: pd.DataFrame) -> list[Assessment]:
     return [
         Assessment(
             pair,
             co_treatment,
             stratum,
             row.scale,
-            row.status == IDENTIFIED,
-            float(row.probability),
+            Finding.of(row),
             float(row.prior_probability),
-            effective,
+            _margin(row),
         )
-        for row in used.drop_duplicates("scale").itertuples()
+        for row in _at(rows, co_treatment, stratum).drop_duplicates("scale").itertuples()
     ]
+
+
+def _margin(row: Any) -> str:
+    """Write a row's margin, and whether it is the default; empty for none."""
+    lower, upper = (getattr(row, f"margin_{end}", float("nan")) for end in ("lower", "upper"))
+    return "" if pd.isna(lower) else f"{lower:.3g} to {upper:.3g} ({row.margin})"
 
 
 # --- Other choices ---------------------------------------------------------------------------------
@@ -474,56 +470,44 @@ def _under(other: Alternative, one: Assessment) -> Assessment | None:
     rows = _at(rows, one.co_treatment, one.stratum)
     if rows.empty:
         return None
-    identified, probability = rows.status.iloc[0] == IDENTIFIED, float(rows.probability.iloc[0])
-    return replace(one, identified=identified, probability=probability, effective=other.effective)
+    return replace(one, finding=Finding.of(next(rows.itertuples())), rivals=())
+
+
+def _rivals(own: Assessment, others: Sequence[Alternative], primary: Choice) -> Iterator[Finding]:
+    """Yield the same assessment under other interpretations, all else alike."""
+    for other in others:
+        is_rival = other.choice[0] != primary[0] and other.choice[1:] == primary[1:]
+        if is_rival and (one := _under(other, own)):
+            yield one.finding
 
 
 def _sensitivity(own: Assessment, others: Sequence[Alternative]) -> Sensitivity:
     """Compare an assessment with those under other choices.
 
-    A direction that is not identified can take back one that is, but makes none.
+    A verdict that is not identified can differ from one that is, but not from another that is not.
     """
     found = [(other.choice, one) for other in others if (one := _under(other, own))]
-    directions = [one.direction for _, one in found if one.identified]
     values = [own.probability, *(one.probability for _, one in found)]
     return Sensitivity(
         own,
-        directions.count(FOR),
-        directions.count(AGAINST),
-        directions.count(INCONCLUSIVE),
-        len(found) - len(directions),
+        Counter(one.verdict.short for _, one in found),
         min(values),
         max(values),
         tuple(
             choice
             for choice, one in found
-            if (own.identified or one.identified) and one.direction != own.direction
+            if (own.identified or one.identified) and one.result != own.result
         ),
     )
 
 
-def _is_incompatible(
-    other: Alternative, others: Sequence[Alternative], primary: Choice, log_evidence: float
-) -> bool:
-    """Whether an interpretation's evidence is far below the primary one's, all else alike."""
-    interpretation, *rest = other.choice
-    if interpretation == primary[0]:
-        return False
-    alike = [one.log_evidence for one in others if one.choice == (primary[0], *rest)]
-    if tuple(rest) == primary[1:]:
-        alike.append(log_evidence)
-    return any(other.log_evidence - default < -INCOMPATIBLE_BELOW for default in alike)
-
-
-def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> list[Alternative]:
+def alternatives_of(multiverse: pd.DataFrame) -> list[Alternative]:
     """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`.
 
     Parameters
     ----------
     multiverse
         The table.
-    effective
-        How many independent draws its probabilities are worth.
 
     Returns
     -------
@@ -534,17 +518,13 @@ def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> li
         Alternative(
             (str(interpretation), str(model), str(priors)),
             rows,
-            float(rows.log_evidence.astype(float).max()),
             is_unreliable=bool((rows.verdict == UNRELIABLE).any()),
-            effective=effective,
         )
         for (interpretation, model, priors), rows in multiverse.groupby(list(KINDS), sort=False)
     ]
 
 
-def beliefs_of_grid(
-    grid: pd.DataFrame, interpretation: str, model: str, effective: float = math.inf
-) -> list[Alternative]:
+def beliefs_of_grid(grid: pd.DataFrame, interpretation: str, model: str) -> list[Alternative]:
     """Return the prior sets of a table with the columns of ``cotreat.sensitivity.belief_grid.COLUMNS``.
 
     They assess the ratio of odds ratios alone, which is the same for every co-treatment.
@@ -555,8 +535,6 @@ def beliefs_of_grid(
         The table.
     interpretation, model
         Of the primary analysis.
-    effective
-        How many independent draws its probabilities are worth.
 
     Returns
     -------
@@ -572,6 +550,6 @@ def beliefs_of_grid(
         for effects, interactions in zip(grid.effects, grid.interactions, strict=True)
     ]
     ratios = grid.measure == representatives()[LOG_ODDS]
-    rows = grid.assign(co_treatment=ANY, stratum="", log_evidence=math.nan, priors=names)
+    rows = grid.assign(co_treatment=ANY, stratum="", priors=names)
     rows = rows.assign(interpretation=interpretation, model=model)
-    return alternatives_of(rows[ratios | (rows.verdict == UNRELIABLE)], effective)
+    return alternatives_of(rows[ratios | (rows.verdict == UNRELIABLE)])

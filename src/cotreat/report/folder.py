@@ -43,9 +43,6 @@ from cotreat.results.supplementary import (
 GRID = "grid.csv"
 """Table of the sensitivity part with every belief of the grid, which the conclusion reads too."""
 
-INDEPENDENT = ("ESS of probabilities", "effective draws")
-"""Checks whose value is how many independent draws a probability is worth."""
-
 
 class ReportError(ValueError):
     """A folder that holds nothing to report."""
@@ -107,18 +104,6 @@ class Fit:
         words = self.info["conflict_words"].replace(f"; {self.heading}", "")
         return f"{self.heading}: {words}" if self.heading else ""
 
-    @property
-    def log_evidence(self) -> float:
-        """Its log evidence; missing where it is not known."""
-        return float((self.info["conflict"] or {"log_evidence": np.nan})["log_evidence"])
-
-    @property
-    def effective(self) -> float:
-        """How many independent draws its probabilities are worth."""
-        checks = self.tables[store.CHECKS]
-        values = pd.to_numeric(checks.value[checks.check.isin(INDEPENDENT)])
-        return float(values.min() if len(values) else self.info["draws"] * self.info["chains"])
-
     @cached_property
     def figures(self) -> dict[str, RegisteredFigure]:
         """The figures in its folder by name, in the order of the registry."""
@@ -165,10 +150,15 @@ class Results:
             failed=lead.failed,
             cautions=lead.info["cautions"],
             incompatibility=lead.incompatibility,
-            log_evidence=lead.log_evidence,
-            effective=lead.effective,
+            incompatible=self.incompatible,
             alternatives=self._alternatives(),
         )
+
+    @property
+    def incompatible(self) -> list[str]:
+        """Interpretations incompatible with the other reported estimates, under the primary model."""
+        own = [fit for fit in self.fits if fit.choice[1] == self.lead.choice[1]]
+        return [fit.choice[0] for fit in own if fit.incompatibility]
 
     def other_base(self, name: str) -> str:
         """Name what an analysis was made of, where that is not the primary analysis; otherwise empty.
@@ -205,16 +195,11 @@ class Results:
 
     def _alternatives(self) -> list[Alternative]:
         """Return every other choice once: from its fit, from the multiverse, or from the grid of beliefs."""
-        found = [
-            Alternative(f.choice, f.summary, f.log_evidence, bool(f.failed), f.effective)
-            for f in self.fits
-        ]
-        settings = self.analyses[SENSITIVITY].settings if SENSITIVITY in self.analyses else {}
-        effective = float(settings.get("effective draws", np.inf))
+        found = [Alternative(f.choice, f.summary, bool(f.failed)) for f in self.fits]
         if (multiverse := self.table(SENSITIVITY, MULTIVERSE)) is not None:
-            found += alternatives_of(multiverse, effective)
+            found += alternatives_of(multiverse)
         if (grid := self.table(SENSITIVITY, GRID)) is not None:
-            found += beliefs_of_grid(grid, *self.lead.choice[:2], effective)
+            found += beliefs_of_grid(grid, *self.lead.choice[:2])
         distinct: dict[Choice, Alternative] = {}
         for one in found:
             distinct.setdefault(_same(one.choice), one)
@@ -298,11 +283,12 @@ def read_results(place: Path) -> Results:
 
 
 def _order(fit: Fit) -> tuple[bool, str, int, float]:
-    """Sort by priors, model, and log evidence of the interpretation; the default of each first."""
-    _, model, priors = fit.choice
-    conflict = fit.info["conflict"]
-    by_evidence = conflict["log_evidence"] if conflict and conflict["predictions"] else np.inf
-    return priors != fit.info.get("default_priors", WEAK), priors, rank(model), -by_evidence
+    """Sort by priors, model, and joint tail of the interpretation; the default of each first."""
+    interpretation, model, priors = fit.choice
+    is_default = interpretation == fit.info.get("default_interpretation", interpretation)
+    tail = (fit.info["conflict"] or {}).get("tail") or 0.0
+    is_other_priors = priors != fit.info.get("default_priors", WEAK)
+    return is_other_priors, priors, rank(model), -np.inf if is_default else -tail
 
 
 def _info(folder: Path) -> dict[str, Any]:

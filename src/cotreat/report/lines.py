@@ -8,16 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import CONCLUSIVE
+from cotreat.core.constants import NOT_ESTIMABLE
 from cotreat.report.conclusion import (
-    AGAINST,
     ASSESSED,
     FAILED,
-    FOR,
     INCOMPATIBLE,
-    INCONCLUSIVE,
     KINDS,
-    NOT_ESTIMABLE,
+    Assessment,
     Choice,
     Conclusion,
     Reported,
@@ -27,8 +24,16 @@ from cotreat.report.conclusion import (
 from cotreat.report.question import EXPECTED, Question
 from cotreat.report.templates import paragraphs, texts
 from cotreat.report.wording import between, capital, listed, plural, some
-from cotreat.results.headline import numbers
+from cotreat.results.headline import numbers, prior_share
 from cotreat.results.monte_carlo import share
+from cotreat.results.verdict import (
+    AGAINST,
+    EXCLUDED,
+    FOR,
+    INCONCLUSIVE,
+    NOT_IDENTIFIED,
+    SUPPORTED,
+)
 from cotreat.study.regimens import NONE
 
 TEXTS = texts("conclusion.toml")
@@ -41,6 +46,11 @@ REPORTED = 8
 """So many reported numbers are listed."""
 FEW = 3
 """So many choices are named in a cell of a table."""
+COUNTED = (
+    *(f"{SUPPORTED}, {FOR}", f"{SUPPORTED}, {AGAINST}"),
+    *(EXCLUDED, INCONCLUSIVE, NOT_IDENTIFIED),
+)
+"""Verdicts under other choices that are counted, with their directions."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,9 @@ class Group:
         return bool(self.rows)
 
     @property
-    def direction(self) -> str:
-        """Direction of all of them."""
-        return self.rows[0].assessment.direction
+    def verdict(self) -> str:
+        """Verdict on all of them."""
+        return str(self.rows[0].assessment.verdict)
 
     @property
     def pairs(self) -> str:
@@ -102,11 +112,21 @@ class Group:
         return between(row.assessment.prior_probability for row in self.rows)
 
     @property
+    def inside(self) -> str:
+        """Range of the probability of lying inside the margin."""
+        return between(row.assessment.finding.inside for row in self.rows)
+
+    @property
     def range(self) -> str:
         """Range of P(synergy) over all choices."""
         return between(
             [min(row.lowest for row in self.rows), max(row.highest for row in self.rows)]
         )
+
+    @property
+    def differs(self) -> bool:
+        """Whether another choice leads to another verdict on any of them."""
+        return any(row.differs for row in self.rows)
 
     @property
     def has_alternatives(self) -> bool:
@@ -118,7 +138,7 @@ class Group:
 
 
 def verdict(found: Conclusion) -> str:
-    """Return the verdict in a few words.
+    """Return the verdict in a few words: by scale, where scales differ.
 
     Parameters
     ----------
@@ -128,25 +148,81 @@ def verdict(found: Conclusion) -> str:
     Returns
     -------
     str
-        Such as ``Conclusive for synergy`` or ``Inconclusive``.
+        Such as ``Inconclusive``, or ``Practically excluded on the scale additive; inconclusive on …``.
     """
     if found.status != ASSESSED:
         return capital(found.status)
-    verdicts = {_verdict(rows) for rows in by_pair(found.sensitivity)}
-    return verdicts.pop() if len(verdicts) == 1 else "Not the same for every pair"
+    by_place = [_verdict(rows) for rows in by_pair(found.sensitivity)]
+    return by_place[0] if len(set(by_place)) == 1 else "Not the same for every pair"
 
 
 def _verdict(rows: Sequence[Sensitivity]) -> str:
     """Return the verdict on one pair, over its scales."""
-    directions = {row.assessment.direction for row in rows}
-    differs = any(row.differs for row in rows)
-    if not rows[0].assessment.identified:
-        return "Not identified (prior-dependent)"
-    if len(directions) > 1:
-        return "Depends on the scale" + (", and on other choices" if differs else "")
-    if differs and directions != {INCONCLUSIVE}:
-        return "Depends on interpretation, model or priors"
-    return capital(directions.pop())
+    scales: dict[str, list[str]] = {}
+    for row in rows:
+        scales.setdefault(_in_short(row.assessment), []).append(row.assessment.scale)
+    if len(scales) == 1:
+        return capital(next(iter(scales)))
+    parts = [
+        f"{name} on the {plural('scale', len(own))} {listed(own)}" for name, own in scales.items()
+    ]
+    return capital("; ".join(parts))
+
+
+def _in_short(one: Assessment) -> str:
+    if one.verdict.name == NOT_IDENTIFIED:
+        return "not identified (prior-dependent)"
+    return ", ".join((one.verdict.short, *one.verdict.notes))
+
+
+def verdict_table(found: Conclusion) -> pd.DataFrame:
+    """Return the verdict on each pair and scale, with the numbers that it follows from.
+
+    Parameters
+    ----------
+    found
+        The conclusion.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per pair and scale, all cells text.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "pair": found.question.place(*one.place),
+                "scale": one.scale,
+                "verdict": str(one.verdict),
+                "P(synergy)": share(one.probability, one.finding.error),
+                "prior P(synergy)": prior_share(one.prior_probability),
+                "margin": one.margin,
+                "P(inside)": share(one.finding.inside, one.finding.inside_error),
+                "prior P(inside)": prior_share(one.finding.prior_inside),
+            }
+            for one in found.assessments
+        ]
+    )
+
+
+def verdict_lines(found: Conclusion) -> list[str]:
+    """Write the verdict on each pair and scale in one line.
+
+    Parameters
+    ----------
+    found
+        The conclusion.
+
+    Returns
+    -------
+    list of str
+        Such as ``A with B, additive: inconclusive (P(synergy) 0.48)``.
+    """
+    return [
+        f"{found.question.place(*one.place)}, {one.scale}: {one.verdict} "
+        f"(P(synergy) {share(one.probability, one.finding.error)})"
+        for one in found.assessments
+    ]
 
 
 # --- The four lines --------------------------------------------------------------------------------
@@ -175,35 +251,39 @@ def four_lines(found: Conclusion) -> tuple[Line, ...]:
 def _facts(found: Conclusion) -> dict[str, Any]:
     """Group the assessments by what is concluded, for the templates."""
     question, better = found.question, found.better_than_either
-    not_identified = [row for row in found.sensitivity if not row.assessment.identified]
-    identified = [row for row in found.sensitivity if row.assessment.identified]
-    inconclusive = [row for row in identified if row.assessment.direction == INCONCLUSIVE]
-    conclusive = [row for row in identified if row.assessment.direction != INCONCLUSIVE]
-    sensitive = [row for row in conclusive if row.differs]
+    by_name: dict[str, list[Sensitivity]] = {}
+    for row in found.sensitivity:
+        by_name.setdefault(row.assessment.verdict.name, []).append(row)
+    not_identified, inconclusive = (by_name.get(n, []) for n in (NOT_IDENTIFIED, INCONCLUSIVE))
     return {
         "found": found,
         "question": question,
         "reported": _by_kind(found.reported[:REPORTED]),
         "more": len(found.reported) - REPORTED,
         "comparisons": some([f"{c.contrast} {numbers(c)}" for c in found.comparisons], MANY),
-        "conclusive": [
+        "supported": [
             Group(found, own)
-            for rows in by_pair(row for row in conclusive if not row.differs)
-            for direction in (FOR, AGAINST)
-            if (own := [row for row in rows if row.assessment.direction == direction])
+            for rows in by_pair(by_name.get(SUPPORTED, []))
+            for own in _alike(rows)
         ],
+        "excluded": [Group(found, rows) for rows in by_pair(by_name.get(EXCLUDED, []))],
         "whether": _whether(question),
         "not_identified": Group(found, not_identified),
-        "inconclusive": Group(found, inconclusive),
-        "at_threshold": Group(found, [r for r in inconclusive if r.assessment.is_at_threshold]),
-        "sensitive": Group(found, sensitive),
+        "inconclusive": [Group(found, own) for own in _alike(inconclusive)],
         "better": list(dict.fromkeys(question.pair(pair) for pair, _ in better)),
         "least": share(min((p for _, p in better), default=1.0)),
-        "needed": list(_needed(found, not_identified, [*inconclusive, *sensitive])),
-        "CONCLUSIVE": CONCLUSIVE,
+        "needed": list(_needed(found, not_identified, inconclusive)),
         **{"ASSESSED": ASSESSED, "FAILED": FAILED},
         **{"INCOMPATIBLE": INCOMPATIBLE, "NOT_ESTIMABLE": NOT_ESTIMABLE},
     }
+
+
+def _alike(rows: Sequence[Sensitivity]) -> list[list[Sensitivity]]:
+    """Group assessments by their verdict with its notes."""
+    groups: dict[str, list[Sensitivity]] = {}
+    for row in rows:
+        groups.setdefault(str(row.assessment.verdict), []).append(row)
+    return list(groups.values())
 
 
 def _by_kind(reported: Sequence[Reported]) -> dict[str, list[str]]:
@@ -250,7 +330,7 @@ def _needed(
 
 
 def sensitivity_table(found: Conclusion) -> pd.DataFrame:
-    """Return the sensitivity of each assessment, with directions and one denominator a row.
+    """Return the sensitivity of each assessment, by verdict and direction, with one denominator per row.
 
     Parameters
     ----------
@@ -267,14 +347,11 @@ def sensitivity_table(found: Conclusion) -> pd.DataFrame:
             {
                 "pair": found.question.place(*row.place),
                 "scale": row.assessment.scale,
-                "P(synergy)": share(row.assessment.probability),
-                "range over all choices": between([row.lowest, row.highest]),
+                "verdict": str(row.assessment.verdict),
+                "range of P(synergy)": between([row.lowest, row.highest]),
                 "other choices": row.alternatives,
-                FOR: row.supporting,
-                INCONCLUSIVE: row.inconclusive,
-                AGAINST: row.opposing,
-                "not identified": row.not_identified,
-                "other direction under": _choices(row.differing, found.choice),
+                **{name: row.counts.get(name, 0) for name in COUNTED},
+                "another verdict under": _choices(row.differing, found.choice),
             }
             for row in found.sensitivity
             if row.alternatives

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cotreat.audit.overlap import percent
@@ -23,7 +25,13 @@ from cotreat.report.folder import Fit, Results
 from cotreat.report.four_cells import FOLDER as FOUR_CELLS
 from cotreat.report.glossary import mark
 from cotreat.report.images import Embedded, embed
-from cotreat.report.lines import four_lines, sensitivity_notes, sensitivity_table, verdict
+from cotreat.report.lines import (
+    four_lines,
+    sensitivity_notes,
+    sensitivity_table,
+    verdict,
+    verdict_table,
+)
 from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
 from cotreat.report.wording import between
@@ -116,6 +124,7 @@ def _tables(results: Results) -> dict[str, Table]:
             "Sensitivity of the conclusion to interpretation, model and priors",
             sensitivity_table(results.conclusion),
         ),
+        "verdicts": ("Verdict by pair and scale", verdict_table(results.conclusion)),
         "counts": ("Patients and events by regimen", lead.tables[store.CELLS]),
         "reported": ("Reported estimates", _reported(lead)),
         "identification": ("What the evidence identifies", identified),
@@ -199,7 +208,7 @@ def _fits(results: Results) -> pd.DataFrame:
                 "diagnostics": "failed" if fit.failed else "passed",
                 "other reported estimates": "incompatible" if fit.incompatibility else "",
                 "P(synergy)": "; ".join(
-                    _in_short(fit, own) for own in by_pair(assessments(fit.summary, fit.effective))
+                    _in_short(fit, own) for own in by_pair(assessments(fit.summary))
                 )
                 or "none: no interaction in the model",
             }
@@ -209,44 +218,55 @@ def _fits(results: Results) -> pd.DataFrame:
 
 
 def _in_short(fit: Fit, own: list[Assessment]) -> str:
-    """Write the range of P(synergy) of a pair over its scales; its direction only where identified."""
+    """Write the range of P(synergy) of a pair over its scales, and its verdict."""
     name = fit.question.place(*own[0].place)
-    directions = {one.direction for one in own} if own[0].identified else {"not identified"}
-    direction = directions.pop() if len(directions) == 1 else "depends on the scale"
-    return f"{name} {between(one.probability for one in own)}, {direction}"
+    verdicts = {one.verdict.short for one in own}
+    found = verdicts.pop() if len(verdicts) == 1 else "depends on the scale"
+    return f"{name} {between(one.probability for one in own)}, {found}"
 
 
 def _interpretations(results: Results) -> pd.DataFrame:
     """Make a table of the interpretations; empty where there is only one."""
     compared = [fit for fit in results.fits if fit.info["conflict"]]
-    return pd.DataFrame(map(_interpretation, compared) if len(compared) > 1 else [])
+    if len(compared) < 2:
+        return pd.DataFrame()
+    return pd.DataFrame([_interpretation(fit, compared) for fit in compared])
 
 
-def _interpretation(fit: Fit) -> dict[str, Any]:
+def _interpretation(fit: Fit, compared: Sequence[Fit]) -> dict[str, Any]:
     conflict = fit.info["conflict"]
-    predictions = (Prediction(**fields) for fields in conflict["predictions"])
+    predictions = [Prediction(**fields) for fields in conflict["predictions"]]
+    tail = conflict.get("tail")
     return {
         "interpretation": fit.info["interpretation"],
         "model": fit.info["model"],
         "meaning of the reported words": fit.info["words"],
         "engine": fit.info["engine"],
-        "log evidence": conflict["log_evidence"],
-        "difference from the default": conflict["difference"],
-        "verdict": _compatibility(fit),
-        "predicted by the default interpretation": "; ".join(
+        "adds": ", ".join(one.reported_estimate for one in predictions) or "nothing",
+        "joint tail": "" if tail is None else share(tail),
+        "compatibility": fit.heading or ("" if tail is None else "compatible"),
+        "Bayes factor": _bayes_factor(fit, compared),
+        "predicted from the common numbers": "; ".join(
             f"{p.reported_estimate} reported {p.as_reported}, predicted {p.expected}, tail {p.tail:.3f}"
             for p in predictions
         ),
     }
 
 
-def _compatibility(fit: Fit) -> str:
-    """Compare an interpretation with the default one, in words."""
-    difference = fit.info["conflict"]["difference"]
-    if difference is None:
-        return "not compared: the default interpretation was not analysed"
-    compatible = f"less than {INCOMPATIBLE_BELOW:g} units below the default" if difference else ""
-    return fit.heading or compatible or "default"
+def _bayes_factor(fit: Fit, compared: Sequence[Fit]) -> str:
+    """Compare with the first interpretation that predicts the same numbers under the same model; empty for that."""
+    own = fit.info["conflict"]
+    same = [
+        one
+        for one in compared
+        if one.choice[1:] == fit.choice[1:]
+        and set(one.info["conflict"].get("numbers", ())) == set(own.get("numbers", ()))
+    ]
+    first = same[0]
+    logs = own["log_evidence"], first.info["conflict"]["log_evidence"]
+    if first is fit or None in logs:
+        return ""
+    return f"{np.exp(logs[0] - logs[1]):.2g} against {first.info['interpretation']}"
 
 
 def _other(fit: Fit, results: Results) -> dict[str, Any]:

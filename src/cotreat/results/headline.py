@@ -1,6 +1,5 @@
-"""Build the headline table, and count the scales that agree on synergy."""
+"""Build the headline table."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas as pd
 
 from cotreat.core.constants import (
     ANY,
-    CONCLUSIVE,
     IDENTIFIED,
     NOT_ESTIMABLE,
     WEAK,
@@ -28,7 +26,7 @@ from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.models.registry import rank
 from cotreat.results.monte_carlo import digits, share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRIOR, REPORTED
-from cotreat.study.regimens import NONE, WITHIN, adds_one
+from cotreat.study.regimens import NONE, adds_one
 from cotreat.study.study import NO_RISKS
 
 REPEATED = (DIFFERENCE, RATIO, MARGINAL, NEEDED)
@@ -227,9 +225,6 @@ def numbers(row: Any, suffix: str = "") -> str:
     return f"{estimate} ({lower} to {upper})" if lower else estimate
 
 
-# --- Agreement of the scales -------------------------------------------------------------------------
-
-
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of measures of interaction that have a probability.
 
@@ -245,80 +240,3 @@ def judged(summary: pd.DataFrame) -> pd.DataFrame:
     """
     rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
     return rows[rows.measure.isin(MEASURES)]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """The number of scales that agree on the interaction of a pair with a co-treatment.
-
-    Attributes
-    ----------
-    scales : int
-        Scales with a probability: estimable, and not fixed by the model.
-    agree : int
-        Scales on the side of the majority.
-    towards : str
-        Side of the majority: ``synergy`` or ``antagonism``.
-    conclusive_for, conclusive_against : int
-        Scales with P(synergy) ≥ 0.975 and with P(synergy) ≤ 0.025.
-    identified : bool
-        Whether the evidence alone determines the measures.
-    """
-
-    pair: str
-    co_treatment: str
-    scales: int
-    agree: int
-    towards: str
-    conclusive_for: int
-    conclusive_against: int
-    identified: bool
-
-    def __str__(self) -> str:
-        none = "no other study drug" if self.co_treatment == NONE else self.co_treatment
-        where = f" with {none}" if self.co_treatment else ""
-        conclusive = self.conclusive_for + self.conclusive_against
-        agree = "agree on" if conclusive == self.scales else "point to"
-        text = f"{self.pair}{where}: {self.agree} of {self.scales} scales {agree} {self.towards}; "
-        if not self.identified:
-            return f"{text}none is identified"
-        return (
-            f"{text}conclusive for synergy {self.conclusive_for}, against {self.conclusive_against}, "
-            f"inconclusive {self.scales - conclusive}"
-        )
-
-
-def agreements(summary: pd.DataFrame) -> list[Agreement]:
-    """Count the scales that agree, for each pair of treatments and co-treatment of a summary.
-
-    Parameters
-    ----------
-    summary
-        What `cotreat.results.summary.summarise` returns.
-
-    Returns
-    -------
-    list of Agreement
-        In the order of the summary. A measure that is the same with every co-treatment counts for each.
-    """
-    rows = judged(summary)
-    rows = rows[rows.measure.isin(representatives().values())]
-    shared = rows.co_treatment == ANY
-    places = rows[~shared].groupby(["pair", "co_treatment", "stratum"], sort=False)
-    found = []
-    for (pair, other, stratum), of_place in places:
-        own = pd.concat([of_place, rows[shared & (rows.pair == pair)]])
-        for_synergy = int((own.probability > 0.5).sum())
-        agree = max(for_synergy, len(own) - for_synergy)
-        one = Agreement(
-            pair=pair,
-            co_treatment=WITHIN.join(filter(None, (other, stratum))),
-            scales=len(own),
-            agree=agree,
-            towards="synergy" if agree == for_synergy else "antagonism",
-            conclusive_for=int((own.probability >= CONCLUSIVE).sum()),
-            conclusive_against=int((own.probability <= 1 - CONCLUSIVE).sum()),
-            identified=own.status.iloc[0] == IDENTIFIED,
-        )
-        found.append(one)
-    return found

@@ -48,6 +48,7 @@ MULTIVERSE_COLUMNS = (
     *("interpretation", "model", "priors", "pareto_k", "verdict", "log_evidence"),
     *ASKED,
     *("estimate", "lower", "upper", "probability", "mc_error", "prior_probability"),
+    *("probability_inside", "prior_probability_inside"),
 )
 """Columns of `MULTIVERSE`, in order."""
 
@@ -74,6 +75,8 @@ class Task:
         Of fits and predictions.
     on_progress : callable
         Called with lines of progress.
+    incompatible : tuple of str, or None
+        Interpretations with which the other reported estimates are incompatible; None where not known yet.
     """
 
     study: Study
@@ -82,6 +85,7 @@ class Task:
     depth: str = STANDARD
     seed: int = SEED
     on_progress: OnProgress = lambda _: None
+    incompatible: tuple[str, ...] | None = None
 
 
 class AnalysisError(ValueError):

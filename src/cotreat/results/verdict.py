@@ -38,6 +38,10 @@ ERRORS = 2
 """A probability within so many Monte Carlo standard errors of a threshold is at the threshold."""
 
 
+KEYS = ["pair", "co_treatment", "stratum", "scale"]
+"""Columns that name what a verdict is on."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What an analysis finds of an interaction on one scale.
@@ -148,16 +152,34 @@ def verdicts(summary: pd.DataFrame, *, is_reliable: bool = True) -> pd.DataFrame
         Columns ``pair``, ``co_treatment``, ``stratum``, ``scale``, ``verdict``, ``probability`` and
         ``probability_inside``; one row per pair, co-treatment, subgroup and scale.
     """
+    judged = _judged(summary)
+    found = [verdict_of(Finding.of(row, is_reliable=is_reliable)) for row in judged.itertuples()]
+    numbers = ["probability", "probability_inside"]
+    return judged.assign(verdict=list(map(str, found)))[[*KEYS, "verdict", *numbers]]
+
+
+def is_any_at_threshold(summary: pd.DataFrame) -> bool:
+    """Return whether an identified verdict of a fit is at a threshold.
+
+    Parameters
+    ----------
+    summary
+        What `cotreat.results.summary.summarise` returns.
+
+    Returns
+    -------
+    bool
+    """
+    found = (verdict_of(Finding.of(row)) for row in _judged(summary).itertuples())
+    return any(one.is_at_threshold for one in found)
+
+
+def _judged(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per pair, co-treatment, subgroup and scale: of the side on which synergy is judged."""
     rows = summary[summary.estimator == "posterior"]
     rows = rows[rows.measure.isin(representatives().values())]
-    keys = ["pair", "co_treatment", "stratum", "scale"]
-    # Of event and non-event, the side on which synergy is judged has a probability.
-    judged = rows.sort_values("probability", na_position="last").drop_duplicates(keys).sort_index()
-    found = [
-        str(verdict_of(Finding.of(row, is_reliable=is_reliable))) for row in judged.itertuples()
-    ]
-    numbers = ["probability", "probability_inside"]
-    return judged[[*keys, *numbers]].assign(verdict=found)[[*keys, "verdict", *numbers]]
+    # Only that side has a probability.
+    return rows.sort_values("probability", na_position="last").drop_duplicates(KEYS).sort_index()
 
 
 def verdict_of(found: Finding, rivals: Iterable[Finding] = ()) -> Verdict:

@@ -4,10 +4,12 @@ import pandas as pd
 
 from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import RISK, risk_draws_of
+from cotreat.inference.record import Fit
 from cotreat.inference.sampling import provenance
 from cotreat.results.supplementary import MULTIVERSE, Task
 from cotreat.sensitivity import (
     belief_grid,
+    interpretations,
     multiverse,
     power_scaling,
     prior_predictive,
@@ -75,7 +77,7 @@ def analyse_sensitivity(task: Task) -> SensitivityAnalysis:
             for base in plan.base
             if plan.is_crossed and not answers.is_reliable(base) and multiverse.other_priors(base)
         ),
-        incompatible=tuple(multiverse.incompatible(table, answers.base)),
+        incompatible=_incompatible(task, fit),
         grid_sets=len(plan.grid),
         grid_unreliable=unreliable,
         estimands=tuple(
@@ -86,6 +88,13 @@ def analyse_sensitivity(task: Task) -> SensitivityAnalysis:
         prior=prior,
         posterior=posterior,
     )
+
+
+def _incompatible(task: Task, fit: Fit) -> tuple[str, ...]:
+    """List the interpretations with which the other reported estimates are incompatible, under the primary model."""
+    if task.incompatible is not None:
+        return task.incompatible
+    return interpretations.incompatible(task.study, fit.model.name, task.priors, task.seed)
 
 
 def _six_digits(table: pd.DataFrame) -> pd.DataFrame:

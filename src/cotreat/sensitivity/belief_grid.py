@@ -14,7 +14,10 @@ from cotreat.sensitivity.records import P_SYNERGY
 from cotreat.study.regimens import contrast
 from cotreat.study.study import Study
 
-ANSWER = ("estimate", "lower", "upper", "probability", "mc_error", "prior_probability")
+ANSWER = (
+    *("estimate", "lower", "upper", "probability", "mc_error", "prior_probability"),
+    *("probability_inside", "prior_probability_inside"),
+)
 COLUMNS = ("effects", "interactions", "pareto_k", "verdict", "of_pair", *ASKED, *ANSWER)
 """Columns of the table, in order; without a belief the default prior set, marked by `as_default`."""
 Question = dict[str, str]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cotreat.core.constants import ANY, INCOMPATIBLE_BELOW, INTERVAL
+from cotreat.core.constants import ANY, INTERVAL
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics import checks
 from cotreat.estimands.enumerate import enumerate_estimands, is_representative
@@ -20,6 +20,7 @@ from cotreat.estimands.estimand import (
     risk_draws_of,
 )
 from cotreat.estimands.identification import Identification, Status, asked
+from cotreat.estimands.margins import margin_of
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
@@ -249,6 +250,7 @@ class MultiverseRows:
                 draws = beyond.transpose("chain", "draw").values
                 found["mc_error"] = share_error(draws, answer.effective)
                 found["prior_probability"] = float(is_beyond_null(one, before).mean())
+                found |= _inside(one, answer.study, before, after)
             rows.append(found)
         return rows
 
@@ -272,6 +274,21 @@ class MultiverseRows:
             asked_for = estimands_asked(study, answer.model)
             self._estimands[key] = [(one, identification.of(one)) for one in asked_for]
         return self._estimands[key]
+
+
+def _inside(
+    estimand: Estimand, study: Study, before: RiskDraws, after: RiskDraws
+) -> dict[str, float]:
+    """Return the probabilities of lying inside the margin."""
+    margin = margin_of(estimand, study, after)
+    if margin is None:
+        return {}
+    names = {"prior_probability_inside": before, "probability_inside": after}
+    values = {name: estimand.values(draws).values for name, draws in names.items()}
+    return {
+        name: float(((margin.lower < own) & (own < margin.upper)).mean())
+        for name, own in values.items()
+    }
 
 
 def estimands_asked(study: Study, model: str) -> list[Estimand]:
@@ -318,27 +335,6 @@ def table_of(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     pandas.DataFrame
     """
     return pd.DataFrame(rows).reindex(columns=list(MULTIVERSE_COLUMNS))
-
-
-def incompatible(table: pd.DataFrame, base: Base) -> list[str]:
-    """List the interpretations with which the other reported estimates are incompatible.
-
-    Parameters
-    ----------
-    table
-        The multiverse.
-    base
-        The primary analysis, under whose model and priors log evidences are compared.
-
-    Returns
-    -------
-    list of str
-    """
-    same = table[(table[MODEL] == base.model) & (table[PRIORS] == base.priors)]
-    logs = same.groupby(INTERPRETATION, sort=False).log_evidence.first()
-    if base.interpretation not in logs:
-        return []
-    return [str(name) for name in logs[logs < logs[base.interpretation] - INCOMPATIBLE_BELOW].index]
 
 
 # --- One choice at a time --------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Reverse Bayes: the sceptical prior that makes an odds ratio inconclusive.
+"""Reverse Bayes: the sceptical prior that makes an odds ratio not conclusive.
 
-Reverse Bayes finds the prior with which a result would just be inconclusive (Good, Probability and the Weighing of
+Reverse Bayes finds the prior with which a result would just not be conclusive (Good, Probability and the Weighing of
 Evidence, 1950; Matthews, R Soc Open Sci 2018;5:171047; Held et al., Res Synth Methods 2022;13:295).
 """
 

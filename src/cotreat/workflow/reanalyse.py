@@ -14,9 +14,8 @@ import xarray as xr
 from cotreat.audit import wording
 from cotreat.audit.audit import Audit, audit
 from cotreat.audit.overlap import overlap_in
-from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
+from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, DRAWS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
-from cotreat.evidence.reported_predictive import predict
 from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.record import Fit
@@ -35,7 +34,14 @@ from cotreat.report.question import Question
 from cotreat.results import headline, store
 from cotreat.results.summary import summary_of
 from cotreat.results.supplementary import Task
-from cotreat.sensitivity.interpretations import Conflict, size_changes
+from cotreat.results.verdict import is_any_at_threshold
+from cotreat.sensitivity.interpretations import (
+    Conflict,
+    conflict_of,
+    fit_common,
+    names_of,
+    size_changes,
+)
 from cotreat.study.study import Study
 from cotreat.workflow import analyses
 
@@ -247,7 +253,9 @@ def reanalyse(
     if fits and depth:
         seed = int(settings.get("seed", SEED))
         resolved = study.resolve(_primary(study, results).interpretation)
-        task = Task(resolved, fits, chosen, depth, seed, on_progress)
+        conflicts = [one.conflict for one in results if one.conflict and one.model == primary]
+        known = names_of(conflicts) if conflicts else None
+        task = Task(resolved, fits, chosen, depth, seed, on_progress, known)
         analyses.write_analyses(task, folder)
     written = read_results(folder).fits
     lead = next((fit for fit in written if not fit.model.strata), written[0])
@@ -271,8 +279,8 @@ class _Context:
         Models that are fitted under several interpretations.
     prior : dict of Dataset
         Prior draws by model.
-    default : dict of (Dataset, float)
-        Posterior draws and log evidence under the default interpretation, by model.
+    common : dict of Dataset
+        Posterior draws given the numbers that are common to all interpretations, by model.
     """
 
     folder: Path
@@ -283,7 +291,7 @@ class _Context:
     on_progress: Callable[[str], None]
     compared: set[str]
     prior: dict[str, xr.Dataset] = field(default_factory=dict)
-    default: dict[str, tuple[xr.Dataset, float]] = field(default_factory=dict)
+    common: dict[str, xr.Dataset] = field(default_factory=dict)
 
 
 def _engine(study: Study, depth: str | None, *, is_primary: bool) -> str:
@@ -293,11 +301,36 @@ def _engine(study: Study, depth: str | None, *, is_primary: bool) -> str:
     return "numpyro" if is_primary or depth not in (QUICK, STANDARD) else "laplace"
 
 
+MORE = 4
+"""So many times the draws are made where a verdict is at a threshold."""
+
+
+def _settled(
+    context: _Context, study: Study, model: Model, engine: str
+) -> tuple[Fit, pd.DataFrame, float | None, pd.DataFrame]:
+    """Fit, and once more with more draws where an identified verdict is at a threshold; return the summary too.
+
+    Only the default number of draws is increased, not one that the user chose.
+    """
+    fit, table, evidence = _sampled(context, study, model, engine)
+    summary = summary_of(fit, context.thresholds)
+    is_default = context.settings.get("draws", DRAWS) == DRAWS
+    if is_default and not checks.failures(table) and is_any_at_threshold(summary):
+        context.on_progress(
+            f"a probability is at the threshold of a verdict: {MORE} times the draws"
+        )
+        fit, table, evidence = _sampled(context, study, model, engine, MORE * DRAWS)
+        summary = summary_of(fit, context.thresholds)
+    return fit, table, evidence, summary
+
+
 def _sampled(
-    context: _Context, study: Study, model: Model, asked_engine: str
+    context: _Context, study: Study, model: Model, asked_engine: str, draws: int | None = None
 ) -> tuple[Fit, pd.DataFrame, float | None]:
     """Fit, replacing NUTS that fails; return the fit, its checks and, where needed, the log evidence."""
-    priors, settings = context.priors, context.settings
+    priors, settings = context.priors, dict(context.settings)
+    if draws is not None:
+        settings["draws"] = draws
     sample = partial(sampling.fit_model, study, model.name, priors, **settings)
     fit = sample(engine=asked_engine, prior=context.prior.get(model.name))
     context.prior[model.name] = prior = fit.prior
@@ -342,26 +375,25 @@ def _evidence_by_weights(depth: str | None, fit: Fit) -> float | None:
 
 
 def _conflict(context: _Context, fit: Fit, evidence: float | None) -> Conflict | None:
-    """Compare an interpretation with the default one, if both are fitted."""
-    if evidence is None:
-        return None
+    """Compare an interpretation with the numbers common to all, where several are fitted or it is not the default."""
     study, name = fit.study, fit.model.name
-    if study.is_default:
-        context.default[name] = (fit.posterior, evidence)
-    if name not in context.default:
-        return Conflict(study.interpretation, evidence, float("nan"), ())
-    posterior, default = context.default[name]
-    predictions = predict(study, context.priors, posterior, context.settings.get("seed", 1))
-    return Conflict(study.interpretation, evidence, evidence - default, predictions)
+    if len(study.interpretations) == 1 or (study.is_default and name not in context.compared):
+        return None
+    settings = {n: v for n, v in context.settings.items() if n in ("draws", "chains", "seed")}
+    if name not in context.common:
+        context.on_progress(f"{study.id}: {name}, numbers common to all interpretations")
+        context.common[name] = fit_common(study, name, context.priors, **settings)
+    seed = int(settings.get("seed", SEED))
+    log_evidence = float("nan") if evidence is None else evidence
+    return conflict_of(study, context.priors, context.common[name], seed, log_evidence)
 
 
 def _write(
     context: _Context, study: Study, model: Model, engine: str, shown: str
 ) -> tuple[xr.DataTree, Result]:
     """Fit, summarise every estimand, and write the folder of the fit."""
-    fit, table, evidence = _sampled(context, study, model, engine)
+    fit, table, evidence, summary = _settled(context, study, model, engine)
     tree, conflict = fit.draws, _conflict(context, fit, evidence)
-    summary = summary_of(fit, context.thresholds)
     failed = checks.failures(table)
     cautions = [*study.cautions, *checks.cautions(table)]
     if conflict is not None and conflict.is_incompatible:
@@ -418,9 +450,9 @@ def _report_info(audited: Audit, result: Result) -> dict[str, Any]:
         "default_priors": default_name(study),
         "audit": wording.words(audited),
         "open": list(audited.questions),
-        "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
         "caveats": [asdict(caveat) for caveat in result.caveats],
+        "default_interpretation": study.interpretations[0].id,
         "conflict": None if conflict is None else conflict.as_json(),
         "conflict_words": "" if conflict is None else str(conflict),
         "sizes": size_changes(result.summary),

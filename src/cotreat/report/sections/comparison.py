@@ -171,8 +171,8 @@ def _missing(record: ModelComparison) -> Iterator[str]:
     if record.too_many:
         yield text(COMPARISON, "too_many", units=record.too_many, most=MOST_UNITS)
     for name, one in record.left_out.items():
-        if one.unanswered:
-            yield f"leave-one-out of {name}: {why_unanswered(one, record.depth)}"
+        if one.not_computed:
+            yield f"leave-one-out of {name}: {why_not_computed(one, record.depth)}"
     for name, evidence in record.log_evidence.items():
         if not evidence.is_known:
             yield text(COMPARISON, "log_evidence", name=name, pareto_k=evidence.pareto_k)
@@ -182,7 +182,7 @@ def _missing(record: ModelComparison) -> Iterator[str]:
         yield f"P(no interaction): {record.why_no_probability}"
 
 
-def why_unanswered(one: LeftOut, depth: str) -> str:
+def why_not_computed(one: LeftOut, depth: str) -> str:
     """Word why units have no density, by reason.
 
     Parameters
@@ -202,11 +202,11 @@ def why_unanswered(one: LeftOut, depth: str) -> str:
         f"were not refitted, because depth {depth} refits at most {MOST_REFITS.get(depth)}": TOO_MANY,
         "were refitted, and the refit is unreliable too": NOT_TRUSTED,
     }
-    counts = [(one.unanswered_by(reason), why) for why, reason in reasons.items()]
+    counts = [(one.not_computed_by(reason), why) for why, reason in reasons.items()]
     return text(
         COMPARISON,
-        "unanswered",
-        unanswered=one.unanswered,
+        "not_computed",
+        not_computed=one.not_computed,
         count=one.units.count,
         reasons=[(count, why) for count, why in counts if count],
     )
