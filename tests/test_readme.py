@@ -22,6 +22,7 @@ from cotreat.results.headline import (
     PROBABILITY,
     headline,
 )
+from cotreat.results.monte_carlo import share
 from cotreat.study_file.reader import packaged
 from tests.codes import codes
 from tests.shared import draw_only
@@ -75,13 +76,13 @@ def posterior(model, estimand):
 
 def test_the_numbers_of_its_prose_are_those_of_the_results():
     prose = " ".join(README.split())
-    below = {}
+    tails = []
     for interpretation in ("four-set-products", "mutually-adjusted-products", "abstract-wording"):
         conflict = store.read_info(sun2024("exchangeable", interpretation))["conflict"]
-        below[interpretation] = f"{-conflict['difference']:.1f}"
-    one, *two = below.values()
-    assert f"log evidence {one} below the default interpretation" in prose
-    assert f"it lies {two[0]} and {two[1]} below" in prose
+        tails.append(share(conflict["tail"]))
+    sets, adjusted, wording = tails
+    assert f"joint predictive tail {sets}" in prose
+    assert f"it is {adjusted} and {wording}" in prose
     (tail,) = (
         p["tail"] for p in conflict["predictions"] if p["reported_estimate"] == "tac-cyc-vs-mmf"
     )

@@ -9,10 +9,9 @@ import xarray as xr
 from scipy.special import expit, ndtr
 from scipy.stats import chi2
 
-from cotreat import parse_study
+from cotreat import StudyError, parse_study
 from cotreat.cli.summary import text_of
 from cotreat.core.constants import FIXED, IDENTIFIED, NOT_IDENTIFIED
-from cotreat.core.errors import StudyError
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import estimates_of
 from cotreat.priors.sets import prior_set

@@ -60,6 +60,13 @@ class Fit:
 
         return failures(self.checks)
 
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """Verdicts of this fit: one row per pair, co-treatment, subgroup and scale."""
+        from cotreat.results.verdict import verdicts
+
+        return verdicts(self.summary, is_reliable=not self.failed)
+
     def figure(self, name: str) -> Figure | None:
         """Draw one figure of the fit; write nothing.
 

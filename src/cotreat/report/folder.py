@@ -285,8 +285,11 @@ def read_results(place: Path) -> Results:
 def _order(fit: Fit) -> tuple[bool, str, int, float]:
     """Sort by priors, model, and joint tail of the interpretation; the default of each first."""
     interpretation, model, priors = fit.choice
-    is_default = interpretation == fit.info.get("default_interpretation", interpretation)
-    tail = (fit.info["conflict"] or {}).get("tail") or 0.0
+    conflict = fit.info["conflict"] or {}
+    # An earlier version did not write which one is the default; under that, nothing was predicted.
+    known = fit.info.get("default_interpretation")
+    is_default = interpretation == known if known else not conflict.get("predictions")
+    tail = conflict.get("tail") or 0.0
     is_other_priors = priors != fit.info.get("default_priors", WEAK)
     return is_other_priors, priors, rank(model), -np.inf if is_default else -tail
 

@@ -71,6 +71,7 @@ def methods(results: Results) -> tuple[str, ...]:
         failed=fit.failed,
         scales=representatives(),
         threshold=CONCLUSIVE,
+        margins=list(_margins(fit.summary)),
         tried=list(_tried(fits)),
         multiverse=multiverse,
         unreliable=0 if multiverse is None else (multiverse.verdict == UNRELIABLE).sum(),
@@ -92,6 +93,13 @@ def _evidence(fit: Fit) -> Iterator[str]:
             yield "counts of events and patients (binomial)"
     if (fit.tables[store.REPORTED].use == "evidence").any():
         yield "reported estimates, by their joint normal sampling distribution"
+
+
+def _margins(summary: pd.DataFrame) -> Iterator[str]:
+    """Write the margin of each measure that has one; that of differences depends on the regimens."""
+    own = summary[summary.margin_lower.notna()].drop_duplicates("measure")
+    for row in own.itertuples():
+        yield f"{row.margin_lower:.3g} to {row.margin_upper:.3g} for {row.measure} ({row.margin})"
 
 
 def _prior(row: dict[str, Any]) -> dict[str, Any]:
