@@ -261,7 +261,7 @@ def test_a_surface_shifts_the_draws_by_the_bias():
     rows = table[codes(table) == "odds_ratio[A+B vs A]"]
     assert list(rows.tips_at) == ["P 0.975: interval reaches the null", "P 0.5"]
     expected = [rows.lower.iloc[0], rows.estimate.iloc[1]]
-    fine, _ = surfaces(study, MODELS["interaction"], weak, risk_draws, steps=20, seed=1)
+    fine, _ = surfaces(study, MODELS["interaction"], weak, risk_draws, steps=8, seed=1)
     assert fine[0].tipping(0.975)[0] == pytest.approx(expected[0], rel=0.01)
     assert fine[0].tipping(0.5)[0] == pytest.approx(expected[1], rel=0.01)
     assert rows.single_factor.tolist() == pytest.approx(expected, rel=0.2)

@@ -5,16 +5,22 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 
 from cotreat import StudyError, parse_study, prior_set
 from cotreat.audit.audit import audit
 from cotreat.audit.wording import words
+from cotreat.bias.e_values import of_ratios
+from cotreat.bias.records import BiasAnalysis
 from cotreat.bias.unmeasured_confounding import conclusions, with_confounding, without_bias
 from cotreat.estimands.estimand import risk_draws_of
 from cotreat.inference import sampling
+from cotreat.inference.vectorise import deterministics
+from cotreat.models.build import build
+from cotreat.models.registry import MODELS
+from cotreat.models.select import priors_for
 from cotreat.report.sections import bias as section
 from cotreat.results.summary import summary_of
-from cotreat.results.supplementary import Task
 from cotreat.study.regimens import parse
 
 COUNTS = {"none": (99, 300), "TCZ": (100, 310), "DEX": (595, 1700), "TCZ+DEX": (490, 1690)}
@@ -52,13 +58,10 @@ def fitted():
     return sampling.fit_model(trial(), "interaction", engine="laplace", draws=1000, seed=1)
 
 
-@cache
 def bias():
-    from cotreat.bias.analyse import analyse_bias
-
     study = trial()
-    fits = {("interaction", study.interpretation): fitted().draws}
-    return analyse_bias(Task(study, fits, prior_set("weak", study), "quick", 1))
+    tables = {"e_values.csv": of_ratios(study, summary_of(fitted()))}
+    return BiasAnalysis(study, "interaction", "weak", "laplace", "quick", 1, (), tables, False, ())
 
 
 # --- S10: treatments assigned at random -------------------------------------------------------------
@@ -127,24 +130,16 @@ def test_s10_known_biases_leave_the_randomised_effect_unchanged():
 
 
 def test_s10_a_prior_of_bias_leaves_the_randomised_effect_unchanged():
-    study = trial()
-    biased = sampling.fit_model(
-        study,
-        "interaction",
-        with_confounding(prior_set("weak", study), single=(0.7, None), products=(0.3, None)),
-        engine="laplace",
-        draws=1000,
-        seed=1,
-    )
-    posterior = biased.posterior
-    with_bias, without = (
-        np.log(posterior[name] / (1 - posterior[name])) for name in ("confounded_risk", "risk")
-    )
-    expected = {"none": 0.0, "TCZ": 0.0, "DEX": 0.7, "TCZ+DEX": 1.0}
-    for arm, shift in expected.items():
-        np.testing.assert_allclose((with_bias - without).sel(arm=arm), shift, atol=1e-6)
-    (dim,) = biased.posterior["bias_beta"].dims[2:]
-    assert biased.posterior[dim].values.tolist() == ["DEX"]
+    study, model = trial(), MODELS["interaction"]
+    biased = with_confounding(prior_set("weak", study), single=(0.7, None), products=(0.3, None))
+    built = build(study, model, priors_for(biased, model, study))
+    rng = np.random.default_rng(4)
+    draws = {rv.name: rng.normal(0, 0.3, (2, *rv.shape.eval())) for rv in built.free_RVs}
+    found = deterministics(built, draws)
+    moved = logit(found["confounded_risk"]) - logit(found["risk"])
+    assert built.coords["arm"] == ("none", "TCZ", "DEX", "TCZ+DEX")
+    np.testing.assert_allclose(moved, [[0.0, 0.0, 0.7, 1.0]] * 2, atol=1e-9)
+    assert built.coords["not_randomised"] == ("DEX",)
 
 
 def test_s10_e_values_are_those_of_treatments_not_assigned_at_random():
@@ -290,7 +285,6 @@ def frequentist(study, contrast):
     from cotreat.estimands.enumerate import enumerate_estimands
     from cotreat.evidence.resolve import resolve
     from cotreat.frequentist.g_computation import fit_adjusted
-    from cotreat.models.registry import MODELS
 
     model = MODELS["interaction"]
     fit = fit_adjusted(study, model, resolve(study))

@@ -191,7 +191,8 @@ class RegimenReader:
         if {*name} & {*", "}:
             near = f'{treatments}, joined by "+"'
         combined = combination(name, self.treatments)
-        hint = (f"did you mean {combined}?" if combined else near) or treatments
+        is_other = combined not in ("", name)  # A regimen is no treatment.
+        hint = (f"did you mean {combined}?" if is_other else near) or treatments
         self.problems.add(where, f"unknown treatment {name}; {hint}")
 
     def require_admitted(self, where: str, name: str, regimen: Regimen) -> None:
