@@ -112,8 +112,8 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
     seen = draw_evidence(job.study, many, np.random.default_rng(6))
     points = np.stack([one["reported points"] for one in seen])
     kept = reported.estimates_of(study).kept
-    mean = drawn["claim_mean"].values[0, 0][kept]
-    covariance = drawn["claim_covariance"].values[0, 0][np.ix_(kept, kept)]
+    mean = drawn["reported_mean"].values[0, 0][kept]
+    covariance = drawn["reported_covariance"].values[0, 0][np.ix_(kept, kept)]
     sd = np.sqrt(np.diag(covariance))
     assert np.abs((points.mean(0) - mean) / sd).max() < 0.025
     assert np.allclose(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from scipy import optimize, stats
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from cotreat import load_study, parse_study
 from cotreat.cli import main
@@ -41,6 +41,7 @@ from cotreat.comparison.records import (
 from cotreat.evidence import reported
 from cotreat.evidence.folds import Fold, FoldPrediction, Folds
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.width_distribution import width_distribution
 from cotreat.inference import sampling
 from cotreat.inference.gaussian_mixture import Normals, terms
 from cotreat.inference.marginal_likelihood import Marginals, _given_zero
@@ -353,17 +354,23 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     covariance = root @ np.swapaxes(root, -1, -2) + 0.1 * np.eye(count)
     mean = rng.normal(size=(2, 3, count))
     dims = ("chain", "draw")
-    widths = {
-        "width_mean": rng.normal(size=(2, 3, ratios)),
-        "width_sd": np.full((2, 3, ratios), 0.3),
-    }
+    risk = rng.uniform(0.2, 0.4, (2, 3, len(study.present)))
+    size = numbers.sizes.typical * rng.uniform(0.8, 1.2, risk.shape)
     posterior = xr.Dataset(
         {
-            "claim_mean": ((*dims, "row"), mean),
-            "claim_covariance": ((*dims, "row", "row_"), covariance),
-            **{name: ((*dims, "odds_ratio"), value) for name, value in widths.items()},
-        }
+            "reported_mean": ((*dims, "row"), mean),
+            "reported_covariance": ((*dims, "row", "row_"), covariance),
+            "conditional_risk": ((*dims, "arm"), risk),
+            "size": ((*dims, "present"), size),
+            "sigma": (dims, np.full((2, 3), 0.5)),
+            "loss": (dims, np.full((2, 3), 0.1)),
+        },
+        {"arm": list(study.present)},
     )
+    given = logit(risk[1, 2]), 0.5, 0.1, size[1, 2], 0.0, numbers.values[numbers.points]
+    widths = np.array([numbers.log_error(place) for place in range(ratios)])
+    errors, of_rounding = widths[:, 0], np.diag(widths[:, 1] ** 2 / 3)
+    by_all = width_distribution(np, numbers, *given, numbers.rounding)
     units = resolve(study)[-1].folds()
     logs = leave_out.log_densities(resolve(study), posterior, units)
     assert logs.dims == ("chain", "draw", "unit")
@@ -377,9 +384,20 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
         less = stats.multivariate_normal(mean[1, 2][rest], covariance[1, 2][np.ix_(rest, rest)])
         expected += own.logpdf(values[kept]) - less.logpdf(values[rest])
         if (place := numbers.names.index(name)) < ratios:
-            seen = np.log(reported.standard_error(numbers.with_interval[place]))
-            expected += stats.norm.logpdf(seen, widths["width_mean"][1, 2, place], 0.3)
-        assert float(logs.sel(unit=name)[1, 2]) == pytest.approx(expected)
+            others = [i for i in range(ratios) if i != place]
+        else:
+            others = list(range(ratios))
+        # The widths of the others are conditional on the other estimates.
+        without = numbers.rounding + 1e9 * (np.arange(count) == at)
+        by_others = width_distribution(np, numbers, *given, without)
+        expected += stats.multivariate_normal.logpdf(
+            errors, by_all.mean, by_all.covariance + of_rounding
+        ) - stats.multivariate_normal.logpdf(
+            errors[others],
+            by_others.mean[others],
+            (by_others.covariance + of_rounding)[np.ix_(others, others)],
+        )
+        assert float(logs.sel(unit=name)[1, 2]) == pytest.approx(expected, rel=1e-6)
     assert len(kept) == count - 1
     assert units.names == list(numbers.names)
 
@@ -457,7 +475,7 @@ def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     numbers = reported.estimates_of(own)
     at, seen = numbers.names.index(p_values[0]), numbers
     rest = [i for i in numbers.kept if i != at]
-    laws = zip(law["claim_mean"].values[0], law["claim_covariance"].values[0], strict=True)
+    laws = zip(law["reported_mean"].values[0], law["reported_covariance"].values[0], strict=True)
     for (mean, covariance), density in zip(laws, left[place], strict=True):
         slope = np.linalg.solve(covariance[np.ix_(rest, rest)], covariance[rest, at])
         centre = mean[at] + slope @ (seen.values[rest] - mean[rest])

@@ -183,7 +183,7 @@ def test_a_printed_number_is_split_too_and_predicted_with_its_bias():
     assert posterior["log_ratio"].sel(reported_estimate="one").values == pytest.approx(
         beta.values, abs=1e-9
     )
-    again = tree["posterior_predictive"]["claims"].sel(row="one")
+    again = tree["posterior_predictive"]["reported"].sel(row="one")
     seen = (np.log(4) * 1.25 + 0) / total
     assert float(again.mean()) == pytest.approx(seen, abs=0.02)
 

@@ -237,10 +237,10 @@ def test_diamonds_stand_at_the_printed_numbers(printed_fit):
     assert at[3] == [221.0]
     again = printed_fit.draws["posterior_predictive"]
     for axes, draws in (
-        (ratios, np.exp(again["claims"].sel(row=RATIOS))),
+        (ratios, np.exp(again["reported"].sel(row=RATIOS))),
         (errors, np.exp(again["widths"])),
-        (deviates, again["claims"].sel(row=["p-tac-cyc", "p-tac-mmf"])),
-        (events, again["claims"].sel(row=["events[all]"])),
+        (deviates, again["reported"].sel(row=["p-tac-cyc", "p-tac-mmf"])),
+        (events, again["reported"].sel(row=["events[all]"])),
     ):
         drawn = np.array(sorted(ends(axes)))
         for low, high in ((0.025, 0.975), (0.25, 0.75)):
@@ -270,7 +270,7 @@ def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
     numbers = reported.estimates_of(study)
     replicated = {row: [0.0, 1.0] for row in numbers.names}
     draws = xr.Dataset(
-        {"claims": (("row", "draw"), list(replicated.values()))}, {"row": list(replicated)}
+        {"reported": (("row", "draw"), list(replicated.values()))}, {"row": list(replicated)}
     )
     tree = xr.DataTree.from_dict({"posterior_predictive": draws})
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))

@@ -16,6 +16,7 @@ from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.logistic_operator import Regressions, averages, centre
 from cotreat.evidence.reported import estimates_of
+from cotreat.evidence.width_distribution import width_distribution
 from cotreat.study import regimens
 from cotreat.study.study import Meaning
 
@@ -262,6 +263,19 @@ def test_the_joint_law_is_the_same_in_jax_and_numpy():
     for at, size in cohorts(5):
         own = joint_distribution(np, numbers, at, 0.8, 0.1, size, 0.1)
         assert_alike(compiled(at, 0.8, 0.1, size), own._asdict())
+
+
+def test_the_distribution_of_standard_errors_is_the_same_in_jax_and_numpy():
+    numbers = estimates_of(load_study("sun2024").resolve("mutually-adjusted-products"))
+    values = numbers.values[numbers.points]
+
+    def widths(xp, at, size):
+        known = values, numbers.rounding
+        return width_distribution(xp, numbers, at, 0.8, 0.1, size, 0.1, *known)._asdict()
+
+    compiled = jax.jit(lambda *at: widths(jnp, *at))
+    for at, size in cohorts(3):
+        assert_alike(compiled(at, size), widths(np, at, size))
 
 
 def assert_alike(found, expected):

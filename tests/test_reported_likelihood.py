@@ -15,7 +15,12 @@ from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 from cotreat import load_study, parse_study
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.identification import Determination
-from cotreat.evidence import logistic_operator, reported, reported_likelihood
+from cotreat.evidence import (
+    logistic_operator,
+    reported,
+    reported_likelihood,
+    width_distribution,
+)
 from cotreat.evidence.arm_sizes import sizes_of
 from cotreat.evidence.arm_sizes_prior import declare_sizes
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
@@ -24,6 +29,7 @@ from cotreat.evidence.protocol import Point, parameters_of
 from cotreat.evidence.reported import estimates_of
 from cotreat.evidence.reported_evidence import ReportedEvidence
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.width_distribution import Widths
 from cotreat.inference import vectorise
 from cotreat.inference.sampling import log_mean_exp
 from cotreat.inference.smc import Sampler
@@ -164,7 +170,8 @@ def plain_law(rows, sets, level, sigma, loss, n, counted=(), shift_sd=0.1):
     """Return mean and covariance of all rows, and mean and variance of the log standard errors.
 
     Every row is a sum of independent noises with loadings: of each arm's events within and between
-    values of the score, of what adjustment loses in each arm, and of each regression's shift.
+    values of the score, of what adjustment loses in each arm, and of each regression's shift. Standard errors
+    are those before any estimate is known.
     """
     risk, weight, _ = averages(level, sigma)
     inner, whole = n * weight, n * risk * (1 - risk)
@@ -203,6 +210,55 @@ def plain_law(rows, sets, level, sigma, loss, n, counted=(), shift_sd=0.1):
         gain = across @ np.linalg.inv((known * noise) @ known.T)
         means, covariance = means + gain @ seen, covariance - gain @ across.T
     return means, covariance, np.array(widths).reshape(-1, 2)
+
+
+def plain_widths(rows, sets, level, sigma, loss, n, values, rounding):
+    """Return mean and covariance of the log standard errors given the values of rows with a rounding variance.
+
+    The log-odds of the counts come by iterations of the linear solution, totals on the logit scale.
+    """
+    risk, weight, _ = averages(level, sigma)
+    inner, whole = n * weight, n * risk * (1 - risk)
+    models = sorted({r["model"] for r in rows if r.get("adjusted") and r["model"]})
+    models = models if len(models) > 1 else []
+    noise = np.r_[inner, whole - inner, inner * ((1 + loss) ** 2 - 1), np.full(len(models), 0.1**2)]
+    h, arms, left = level, len(n), None
+    for _ in range(width_distribution.STEPS + 1):
+        scale = averages(h, sigma)[1] / weight
+        off, loadings, spread, errors, drifts = [], [], [], [], []
+        for row, seen, digits in zip(rows, values, rounding, strict=True):
+            value, variance = seen, digits
+            adjusted = row.get("adjusted", False)
+            shift = np.array([float(adjusted and row["model"] == m) for m in models])
+            if row["kind"] == "events":
+                lever = np.array([float(row["of"](own)) for own in sets])
+                patients, events = lever @ n, lever @ (n * averages(h, sigma)[0])
+                lever = lever * patients / (events * (patients - events))
+                mean, slope = logit(events / patients), patients / (seen * (patients - seen))
+                value, variance = logit(seen / patients), digits * slope**2
+            else:
+                mean, lever, squared, drift = fitted(row, sets, h, sigma, n)
+                error = np.sqrt(squared) * (1 + loss if adjusted else 1)
+                if "p" in row:
+                    mean = mean / error
+                    lever, shift = lever / error - mean * drift, shift / error
+                else:
+                    errors.append(np.log(error))
+                    drifts.append(drift * scale)
+            lever = lever * scale
+            off.append(value - mean + lever @ (inner * (h - level)))
+            spread.append(variance)
+            loadings.append(np.r_[lever, lever * (not adjusted), lever * adjusted, shift])
+        of_errors, loadings = (errors, np.array(drifts), left), np.array(loadings)
+        across = (loadings * noise)[:, :arms] + (loadings * noise)[:, arms : 2 * arms]
+        gain = across.T @ np.linalg.inv((loadings * noise) @ loadings.T + np.diag(spread))
+        h, left = level + gain @ np.array(off) / inner, np.diag(whole) - gain @ across
+    errors, drifts, left = of_errors
+    return np.array(errors), drifts @ left @ drifts.T + 0.05**2 * np.eye(len(errors))
+
+
+NOT_REPORTED = 1e12
+"""Rounding variance of a row of which nothing is known."""
 
 
 def deviate(p):
@@ -317,7 +373,7 @@ def products(v):
 
 
 def flagship_terms(v, rows, width_only):
-    """Return the log densities of prior, claims and widths at a point of the sampler's space."""
+    """Return the log densities of prior, estimates and widths at a point of the sampler's space."""
     gamma, prior = products(v)
     with_tac, first = shares_of(v["share_1_simplex__"])
     without, second = shares_of(v["share_2_simplex__"])
@@ -338,15 +394,19 @@ def flagship_terms(v, rows, width_only):
     level = v["alpha"] + content @ v["beta"] + pairs @ gamma
     sigma, loss = np.exp(v["sigma_log__"]), np.exp(v["loss_log__"])
     more = [SUN[name] for name in width_only.split()]
-    mean, covariance, widths = plain_law([*rows, *more], SUN_SETS, level, sigma, loss, n)
+    mean, covariance, _ = plain_law([*rows, *more], SUN_SETS, level, sigma, loss, n)
     values, rounding, errors, error_rounding = plain_data([*rows, *more])
     # An odds ratio that follows from others has no row, but a standard error in print.
     kept = slice(len(rows))
     points = stats.multivariate_normal.logpdf(
         values[kept], mean[kept], (covariance + np.diag(rounding))[kept, kept]
     )
-    sd = np.sqrt(widths[:, 1] + error_rounding)
-    return np.array([prior, points, stats.norm.logpdf(errors, widths[:, 0], sd).sum()])
+    unknown = np.r_[rounding[kept], np.full(len(more), NOT_REPORTED)]
+    mean, covariance = plain_widths(
+        [*rows, *more], SUN_SETS, level, sigma, loss, n, values, unknown
+    )
+    widths = stats.multivariate_normal.logpdf(errors, mean, covariance + np.diag(error_rounding))
+    return np.array([prior, points, widths])
 
 
 def flagship_points(built, count):
@@ -367,9 +427,9 @@ def test_log_density_of_the_flagship_is_the_plain_sum(name, monkeypatch):
     monkeypatch.setattr(logistic_operator, "FIT_STEPS", 4)
     model, rows, width_only = FLAGSHIP[name]
     built = stated(load_study("sun2024").resolve(name), model)
-    terms = [built.varlogp, built.logp(vars=built["claims"]), built.logp(vars=built["widths"])]
+    terms = [built.varlogp, built.logp(vars=built["reported"]), built.logp(vars=built["widths"])]
     # Nothing else is in the posterior.
-    assert [rv.name for rv in built.observed_RVs] == ["claims", "widths"]
+    assert [rv.name for rv in built.observed_RVs] == ["reported", "widths"]
     assert built.potentials == []
     density = built.compile_fn(terms, mode="FAST_COMPILE")
     for point in flagship_points(built, 3):
@@ -408,20 +468,28 @@ COUNTED = {0: 25, 1: 40, 2: 60}  # of A, B and C
 
 
 @pytest.mark.parametrize("is_counted", [False, True])
-def test_joint_law_adjusted_beside_crude_is_the_plain_one(is_counted):
+def test_joint_law_adjusted_beside_crude_is_the_plain_one(is_counted, monkeypatch):
+    monkeypatch.setattr(width_distribution, "STEPS", 3)
     counts = [arm(LABELS[at], int(SIZES[at]), r) for at, r in COUNTED.items()]
     numbers = estimates_of(parse_study(HEAD + "".join(counts) * is_counted + MIXED_TEXT))
     sigma, loss = 0.8, 0.12
     law = joint_distribution(np, numbers, LEVELS, sigma, loss, SIZES, 0.1)
     counted = COUNTED if is_counted else {}
-    mean, covariance, widths = plain_law(MIXED_ROWS, SETS, LEVELS, sigma, loss, SIZES, counted)
+    mean, covariance, _ = plain_law(MIXED_ROWS, SETS, LEVELS, sigma, loss, SIZES, counted)
     scale = np.sqrt(np.diag(covariance))
     # The log-odds of pooled arms come by one Halley step: within 1e-6 standard errors.
     np.testing.assert_allclose(law.mean / scale, mean / scale, atol=1e-6)
     scales = np.outer(scale, scale)
     np.testing.assert_allclose(law.covariance / scales, covariance / scales, atol=1e-6)
-    np.testing.assert_allclose(law.width, widths[:, 0], atol=1e-6)
-    np.testing.assert_allclose(law.width_sd**2, widths[:, 1], rtol=1e-6)
+    assert set(numbers.points) == set(range(len(numbers.names)))
+    given = numbers.values[numbers.points], numbers.rounding
+    widths = width_distribution.width_distribution(
+        np, numbers, LEVELS, sigma, loss, SIZES, 0.1, *given
+    )
+    if not is_counted:
+        expected = plain_widths(MIXED_ROWS, SETS, LEVELS, sigma, loss, SIZES, *given)
+        np.testing.assert_allclose(widths.mean, expected[0], atol=1e-6)
+        np.testing.assert_allclose(widths.covariance, expected[1], rtol=1e-5, atol=1e-8)
 
 
 # --- P-values ------------------------------------------------------------------------------------------
@@ -432,8 +500,15 @@ def fixed(study, level=LEVELS, n=SIZES):
     numbers = estimates_of(study)
     law = joint_distribution(np, numbers, level, None, None, n, 0.0)
     with pm.Model(coords=ReportedEvidence(numbers).coords()) as built:
-        reported_likelihood.observe(numbers, Joint(*map(pt.as_tensor, law)))
+        widths = Widths(*map(pt.as_tensor, widths_of(numbers, level, n)))
+        reported_likelihood.observe(numbers, Joint(*map(pt.as_tensor, law)), widths)
     return numbers, law, built
+
+
+def widths_of(numbers, level=LEVELS, n=SIZES):
+    """Return the distribution of the standard errors given the points, without adjustment."""
+    given = numbers.values[numbers.points], numbers.rounding
+    return width_distribution.width_distribution(np, numbers, level, None, None, n, 0.0, *given)
 
 
 def tails_of(built):
@@ -486,32 +561,31 @@ def test_exact_p_value_with_its_sign_is_a_point(sign, side):
     values = [np.log(1.9), np.log(2.4), side * deviate(0.04), 220.0]
     points, potential = tails_of(built)()
     assert points == pytest.approx(
-        joint_density(study, law, values) + width_density(law), rel=1e-10
+        joint_density(study, law, values) + width_density(numbers), rel=1e-10
     )
     assert potential == 0
 
 
-def width_density(law):
+def width_density(numbers):
     """Return the log density of the two standard errors of SETS_RATIO and ARM_RATIO."""
     ends = [(1.36, 2.65), (1.41, 4.07)]
     z = 2 * stats.norm.ppf(0.975)
     se = np.array([np.log(b / a) / z for a, b in ends])
     rounding = np.array([(0.005 / a + 0.005 / b) / z for a, b in ends]) / se
-    return stats.norm.logpdf(
-        np.log(se), law.width, np.sqrt(law.width_sd**2 + rounding**2 / 3)
-    ).sum()
+    mean, covariance = widths_of(numbers)
+    return stats.multivariate_normal.logpdf(np.log(se), mean, covariance + np.diag(rounding**2 / 3))
 
 
 def test_exact_p_value_without_its_sign_is_the_sum_of_both():
     study = p_study("0.040", "")
-    _, law, built = fixed(study)
+    numbers, law, built = fixed(study)
     assert built.coords["point"] == ("sets", "arms", "events[all]")
     both = [
         joint_density(study, law, [np.log(1.9), np.log(2.4), side * deviate(0.04), 220.0])
         for side in (1, -1)
     ]
     found = sum(tails_of(built)())
-    assert found == pytest.approx(np.logaddexp(*both) + width_density(law), rel=1e-10)
+    assert found == pytest.approx(np.logaddexp(*both) + width_density(numbers), rel=1e-10)
 
 
 @pytest.mark.parametrize("sign", ["+", "-", ""])
@@ -524,7 +598,7 @@ def test_p_value_below_is_the_tail_of_the_conditional_normal(sign):
     tails = {"+": one.sf(z), "-": one.cdf(-z), "": one.sf(z) + one.cdf(-z)}
     points, potential = tails_of(built)()
     assert potential == pytest.approx(np.log(tails[sign]), rel=1e-6)
-    assert points == pytest.approx(density + width_density(law), rel=1e-10)
+    assert points == pytest.approx(density + width_density(numbers), rel=1e-10)
 
 
 def corners(mean, covariance, z, signs):
@@ -898,7 +972,7 @@ def test_without_totals_claims_are_independent_normals():
             pt.as_tensor(shares),
             0.1,
         )
-    assert [rv.name for rv in built.observed_RVs] == ["claims"]
+    assert [rv.name for rv in built.observed_RVs] == ["reported"]
     (risk, *_) = averages(LEVELS, 0.8)
     with_a = np.array(["A" in own for own in SETS])
     pooled = [np.average(risk[side], weights=shares[side]) for side in (with_a, ~with_a)]

@@ -11,6 +11,7 @@ from cotreat.evidence.joint_distribution import jacobian, joint_distribution
 from cotreat.evidence.reported import estimates_of, link_value, standard_error, wald_p
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.statistics import IDENTITY, STATISTICS, of_risks, register
+from cotreat.evidence.width_distribution import width_distribution
 from cotreat.inference.sampling import fit_of
 from cotreat.models.registry import MODELS
 from cotreat.plots import reported as reported_figure
@@ -91,15 +92,22 @@ def joint(text):
     return numbers, joint_distribution(np, numbers, eta, None, None, n, 0.0), eta, n
 
 
+def widths_before(numbers, eta, n):
+    """Return the distribution of the standard errors where no estimate is known: a rounding variance of 1e12."""
+    nothing = numbers.values[numbers.points], np.full(len(numbers.names), 1e12)
+    return width_distribution(np, numbers, eta, None, None, n, 0.0, *nothing)
+
+
 def test_mean_and_covariance_of_log_risk_ratios_are_those_of_the_closed_form():
-    numbers, law, *_ = joint(TOTALS + risk_ratio("A") + risk_ratio("A+B"))
+    numbers, law, eta, n = joint(TOTALS + risk_ratio("A") + risk_ratio("A+B"))
     (mean, error), (mean2, error2) = log_ratio("A"), log_ratio("A+B")
     shared = (1 - RISKS["B"]) / (N["B"] * RISKS["B"])
     assert law.mean[:2] == pytest.approx([mean, mean2], rel=1e-12)
     assert law.covariance[:2, :2] == pytest.approx(
         np.array([[error**2, shared], [shared, error2**2]]), rel=1e-12
     )
-    assert law.width == pytest.approx(np.log([error, error2]), rel=1e-12)
+    widths = widths_before(numbers, eta, n)
+    assert widths.mean == pytest.approx(np.log([error, error2]), rel=1e-9)
     assert numbers.values[:2] == pytest.approx([mean, mean2], abs=1e-4)
 
 
@@ -125,13 +133,13 @@ def test_risk_differences_and_odds_ratios_stand_in_one_joint_distribution():
 
 
 def test_noise_of_the_standard_error_is_that_of_the_closed_form():
-    _, law, *_ = joint(TOTALS + risk_ratio("A") + risk_ratio("A+B"))
+    numbers, _, eta, n = joint(TOTALS + risk_ratio("A") + risk_ratio("A+B"))
     # ½ d log v / dp of v = (1 − p)/(n p) + …, times the SD of p.
     _, error = log_ratio("A")
     slopes = [-1 / (2 * N[arm] * RISKS[arm] ** 2 * error**2) for arm in ("A", "B")]
     noise = [RISKS[arm] * (1 - RISKS[arm]) / N[arm] for arm in ("A", "B")]
-    expected = np.sqrt(0.05**2 + np.square(slopes) @ noise)
-    assert law.width_sd[0] == pytest.approx(expected, rel=1e-8)
+    expected = 0.05**2 + np.square(slopes) @ noise
+    assert widths_before(numbers, eta, n).covariance[0, 0] == pytest.approx(expected, rel=1e-8)
 
 
 def test_interval_and_wald_test_take_link_and_null():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import expit, softmax
 
-from cotreat.evidence.joint_distribution import joint_distribution
+from cotreat.evidence.joint_distribution import joint_distribution, noise_at, rows_at
 from cotreat.evidence.logistic_operator import Coefficient, Regressions, coefficient
 from cotreat.evidence.reported import (
     ReportedEstimates,
@@ -19,6 +19,7 @@ from cotreat.evidence.reported import (
     link_value,
     standard_error,
 )
+from cotreat.evidence.width_distribution import WIDTH_ERROR
 from cotreat.study.regimens import parse, treatment_of
 from cotreat.study.study import Stratification, Study
 from cotreat.study_file.shape import SCHEMA_LINE
@@ -289,13 +290,37 @@ def _sizes(numbers: ReportedEstimates, free: NDArray[np.float64]) -> NDArray[np.
     return n
 
 
+def log_errors(
+    numbers: ReportedEstimates,
+    log_odds: NDArray[np.float64],
+    sigma: float,
+    loss: float,
+    n: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and SD of the log standard errors where no estimate is known.
+
+    Parameters
+    ----------
+    numbers
+        The reported estimates.
+    log_odds, sigma, loss, n
+        As `cotreat.evidence.joint_distribution.joint_distribution` takes them.
+    """
+    rows = rows_at(np, numbers, log_odds, sigma, loss, n)
+    noise = noise_at(np, numbers, log_odds, sigma, loss, n)
+    count = len(numbers.with_interval)
+    moves = (rows.moments.drift[:count] ** 2 * noise.total).sum(1)
+    return rows.log_error[:count], np.sqrt(WIDTH_ERROR**2 + moves)
+
+
 def _misfit(
     numbers: ReportedEstimates, at: NDArray[np.float64], middle: float
 ) -> NDArray[np.float64]:
     """Return standardised residuals of the reported estimates, and penalties of log odds and arm sizes."""
     count = len(numbers.study.present)
     log_odds, free = at[:count], at[count:]
-    law = joint_distribution(np, numbers, log_odds, SIGMA, 0.0, _sizes(numbers, free), 0.0)
+    at = log_odds, SIGMA, 0.0, _sizes(numbers, free)
+    law, errors, spread = joint_distribution(np, numbers, *at, 0.0), *log_errors(numbers, *at)
     data = numbers
     kept = [row for row in numbers.kept if not data.is_tail[row]]
     # A tenth of the sampling error, so that the cohort deviates from the report by sampling error alone.
@@ -303,7 +328,7 @@ def _misfit(
     widths = np.log(
         [standard_error(reported_estimate) for reported_estimate in numbers.with_interval]
     )
-    wide = (widths - law.width) / law.width_sd
+    wide = (widths - errors) / spread
     return np.concatenate([off, wide, (log_odds - middle) / WEAK_SD, free / SHARE_SD])
 
 

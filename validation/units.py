@@ -153,6 +153,10 @@ def _others() -> Iterator[Unit]:
     )
     wrong = "-m", f"{SCRIPT}wrong_likelihood", "{work}"
     yield Unit("calibration/wrong_likelihood", wrong, ("calibration/wrong_likelihood.csv",), 20.0)
+    for sizes, minutes in (("known", 20.0), ("unknown", 60.0)):
+        widths = "-m", f"{SCRIPT}widths", sizes, "--out", "{work}"
+        files = tuple(f"verify/widths-{sizes}.{ending}" for ending in ("csv", "md"))
+        yield Unit(f"widths/{sizes}", widths, files, minutes)
     simuk = "-m", f"{SCRIPT}simuk_check", "{work}"
     cases = Case("counts", "interaction"), Case("counts-three", "exchangeable")
     yield Unit("calibration/simuk", simuk, ("calibration/simuk.csv",), 30.0, cases)

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from cotreat import parse_study
-from cotreat.evidence.joint_distribution import WIDTH_ERROR, Joint, joint_distribution
+from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.reported import ReportedEstimates, estimates_of
+from cotreat.evidence.width_distribution import WIDTH_ERROR
+from validation.simulate import log_errors
 
 Floats = NDArray[np.float64]
 
@@ -428,7 +430,7 @@ def _correlations(covariance: Floats) -> Floats:
     return covariance / sd[:, None] / sd
 
 
-def compared(setting: Configuration, found: Simulated, law: Joint) -> pd.DataFrame:
+def compared(setting: Configuration, found: Simulated, loss: float = 0.0) -> pd.DataFrame:
     """Compare simulated cohorts with the sampling distribution.
 
     Parameters
@@ -437,8 +439,8 @@ def compared(setting: Configuration, found: Simulated, law: Joint) -> pd.DataFra
         Settings of the simulation.
     found
         Simulated estimates.
-    law
-        The sampling distribution.
+    loss
+        Precision loss from covariate adjustment.
 
     Returns
     -------
@@ -447,7 +449,9 @@ def compared(setting: Configuration, found: Simulated, law: Joint) -> pd.DataFra
         (ratio of geometric means − 1), and SD of its logarithm over cohorts, without and with `WIDTH_ERROR`
         (ratio − 1).
     """
-    points, errors = found.points, np.log(found.errors)
+    law, points, errors = law_of(setting, loss), found.points, np.log(found.errors)
+    n = np.array(setting.n, dtype=float)
+    widths, spreads = log_errors(numbers_of(n), setting.log_odds, setting.sigma, loss, n)
     sd = np.sqrt(np.diag(law.covariance))
     lines: list[tuple[str, str, str, float, float, float]] = []
     for at, name in enumerate(ROWS):
@@ -460,13 +464,13 @@ def compared(setting: Configuration, found: Simulated, law: Joint) -> pd.DataFra
         for i, one in enumerate(ROWS)
         for j in range(i + 1, len(ROWS))
     ]
-    moving = np.sqrt(law.width_sd**2 - WIDTH_ERROR**2)
+    moving = np.sqrt(spreads**2 - WIDTH_ERROR**2)
     for at, name in enumerate(RATIOS):
-        typical, width, spread = np.exp(errors[name].mean()), np.exp(law.width[at]), moving[at]
+        typical, width, spread = np.exp(errors[name].mean()), np.exp(widths[at]), moving[at]
         lines.append(("standard error", name, "", typical, width, typical / width - 1))
         moves = errors[name].std()
         lines.append(("sd of log standard error", name, "", moves, spread, moves / spread - 1))
-        moves, spread = np.hypot(moves, WIDTH_ERROR), law.width_sd[at]
+        moves, spread = np.hypot(moves, WIDTH_ERROR), spreads[at]
         lines.append(("width_sd", name, "", moves, spread, moves / spread - 1))
     columns = ["quantity", "row", "other", "simulated", "law", "deviation"]
     table = pd.DataFrame(lines, columns=columns)
@@ -557,12 +561,12 @@ def run(setting: Configuration, cohorts: int, seed: int) -> pd.DataFrame:
     """
     found = simulate(setting, cohorts, seed)
     if not setting.pull:
-        table = with_bars(compared(setting, found, law_of(setting)), setting)
+        table = with_bars(compared(setting, found), setting)
     else:
         plain = simulate(replace(setting, pull=0.0), cohorts, seed)
-        law = law_of(setting, loss_of("tac", found, plain))
+        loss = loss_of("tac", found, plain)
         parts = (
-            with_bars(compared(setting, found, law), setting),
+            with_bars(compared(setting, found, loss), setting),
             covariate_lines(setting, found, plain),
         )
         table = pd.concat(parts, ignore_index=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from cotreat.comparison.records import BY_LAPLACE, BY_NUTS, NAN, NOT_TRUSTED
+from cotreat.core.constants import CONDITIONAL, CONFOUNDED
 from cotreat.evidence.folds import Fold, Folds
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import laplace
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
 
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS = 1000, 1000, 4
 
-PREDICTIVE = ("claim_mean", "claim_covariance", "width_mean", "width_sd")
-"""Deterministics of the sampling distribution of the reported estimates."""
+PREDICTIVE = (
+    *("reported_mean", "reported_covariance", "size", "shift_sd"),
+    *("sigma", "loss", CONDITIONAL, CONFOUNDED + "risk", CONFOUNDED + CONDITIONAL),
+)
+"""Variables on which the sampling distribution of the reported estimates depends."""
 
 
 def log_densities(evidence: Evidences, posterior: xr.Dataset, folds: Folds) -> xr.DataArray | None:

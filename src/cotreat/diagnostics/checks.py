@@ -222,7 +222,8 @@ def _at_least(check: str, where: str, value: float, limit: float, *otherwise: st
 
 
 DERIVED = (
-    *("claim_mean", "claim_covariance", "width_mean", "width_sd", "conditional_risk"),
+    *("reported_mean", "reported_covariance", "width_mean", "width_covariance"),
+    *("shift_sd", "conditional_risk"),
     *(*BIAS, f"{CONFOUNDED}risk", f"{CONFOUNDED}conditional_risk"),
 )
 """Variables of a posterior that are functions of the parameters and enter no result."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 ROW_SPACE_TOLERANCE = 1e-6
+WALD = "that the widths of the intervals are those of the regressions"
+SCORE_HELD = "the SD of the prognostic score"
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,9 @@ class Determination:
     """Determine by rank which estimands the evidence identifies near a point, whatever the model.
 
     An estimand is *identified* where its gradient in the log-odds of all regimens, and in the arm sizes that
-    totals leave free, lies in the row space of the evidence's Jacobian; otherwise it is *not identified*.
+    totals leave free, lies in the row space of the evidence's Jacobian; otherwise it is *not identified*. The rows are
+    counts, estimates, totals and the widths of intervals; the SD of the prognostic score and the shifts between
+    regressions are held.
 
     Parameters
     ----------
@@ -195,8 +199,12 @@ class Determination:
         self._study, self._point, self._evidence = study, point, evidence
 
     @cached_property
-    def _jacobian(self) -> NDArray[np.float64]:
-        return jacobian(self._evidence, self._point)
+    def _jacobians(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Jacobian of the evidence without widths, and with them."""
+        without = jacobian(self._evidence, self._point)
+        widths = [piece.width_jacobian(self._point) for piece in self._evidence]
+        of_widths = np.vstack(stacked(widths, len(self._study.regimens)))
+        return without, np.vstack([without, of_widths])
 
     def of(self, estimand: Estimand) -> Status:
         """Return whether the evidence alone identifies an estimand.
@@ -211,10 +219,21 @@ class Determination:
         Status
             Identified or not identified.
         """
-        width = self._jacobian.shape[1]
-        padded = [np.pad(row, (0, width - len(row))) for row in self._directions(estimand)]
-        is_inside = all(in_row_space(row, self._jacobian) for row in padded)
-        return Status(IDENTIFIED if is_inside else NOT_IDENTIFIED, estimand.assumption)
+        columns = self._jacobians[0].shape[1]
+        padded = [np.pad(row, (0, columns - len(row))) for row in self._directions(estimand)]
+        without, whole = (
+            all(in_row_space(row, rows) for row in padded) for rows in self._jacobians
+        )
+        if whole and not without:
+            reason = "; ".join(filter(None, [estimand.assumption, self._assumed]))
+            return Status(IDENTIFIED, reason)
+        return Status(IDENTIFIED if whole else NOT_IDENTIFIED, estimand.assumption)
+
+    @property
+    def _assumed(self) -> str:
+        """What is assumed where the widths of intervals identify an estimand."""
+        held = f" and {SCORE_HELD}" if self._point.sigma is not None else ""
+        return f"assuming {WALD}{held}"
 
     def _directions(self, estimand: Estimand) -> Sequence[NDArray[np.float64]]:
         """Return the directions that must be identified, each shape (regimen,) or (regimen + free size,)."""

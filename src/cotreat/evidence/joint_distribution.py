@@ -7,20 +7,16 @@ take their array library as an argument.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat.evidence.logistic_operator import averages
+from cotreat.evidence.logistic_operator import Averages, Moments, averages
 from cotreat.evidence.reported import ReportedEstimates
 
 Array = Any
-
-WIDTH_ERROR = 0.05
-"""SD of the log of a reported standard error about that of the regression on arms."""
 
 
 class Joint(NamedTuple):
@@ -32,15 +28,11 @@ class Joint(NamedTuple):
         Of estimates on the scale of their link, normal deviates of p-values, and events.
     ratios : shape (estimate,)
         Expected estimates on the scale of their link.
-    width, width_sd : shape (odds ratio,)
-        Expected log of the reported standard errors, and its SD; empty where sizes are not known.
     """
 
     mean: Array
     covariance: Array
     ratios: Array
-    width: Array
-    width_sd: Array
 
 
 def joint_distribution(
@@ -77,7 +69,7 @@ def joint_distribution(
     Returns
     -------
     Joint
-        Mean and covariance of all rows, and the expected standard errors.
+        Mean and covariance of all rows.
 
     Notes
     -----
@@ -86,49 +78,110 @@ def joint_distribution(
     ones. Precision loss is independent of the crude estimates, because the difference of any estimate from an
     efficient one is independent of the latter (Hausman, Econometrica 1978;46:1251). The events of counted arms are known.
     """
-    arms = averages(xp, log_odds, sigma)
-    moments = reported.regressions.moments(xp, log_odds, sigma, n)
     if not reported.sizes.are_known:
+        moments = reported.regressions.moments(xp, log_odds, sigma, n)
         at = reported.variances.centre if variances is None else variances
         variance = reported.variances.covariance(at) + shift_sd**2 * (
             reported.shifted @ reported.shifted.T
         )
-        return Joint(moments.mean, variance, moments.mean, np.zeros(0), np.zeros(0))
+        return Joint(moments.mean, variance, moments.mean)
+    rows = rows_at(xp, reported, log_odds, sigma, loss, n)
+    noise = noise_at(xp, reported, log_odds, sigma, loss, n)
+    mean = rows.mean + (rows.lever * noise.shares) @ noise.residual
+    covariance = noise.covariance(rows.lever, rows.scale, shift_sd)
+    return Joint(mean, covariance, rows.moments.mean)
+
+
+class Rows(NamedTuple):
+    """Rows at some log-odds of the arms: means, derivatives in the events, scale, log standard errors."""
+
+    mean: Array
+    lever: Array
+    scale: Array
+    log_error: Array
+    moments: Moments
+    arms: Averages
+
+
+def rows_at(
+    xp: ModuleType,
+    reported: ReportedEstimates,
+    log_odds: Array,
+    sigma: Array | None,
+    loss: Array | None,
+    n: Array,
+) -> Rows:
+    """Evaluate estimates, deviates b/SE of p-values, whose derivative is lever/SE − z · drift, and events of totals."""
     count, totals = len(reported.with_interval), len(reported.totals)
+    arms = averages(xp, log_odds, sigma)
+    moments = reported.regressions.moments(xp, log_odds, sigma, n)
     adjusted = np.array([float(estimate.adjusted) for estimate in reported.reported_estimates])
-    kappa = 1.0 if loss is None else 1 + loss
-    log_error = 0.5 * xp.log(moments.variance) + adjusted * xp.log(kappa)
-    # Rows: estimates, deviates b/SE of p-values, whose derivative is lever/SE − z · drift, events of totals.
+    log_error = 0.5 * xp.log(moments.variance)
+    log_error = log_error if loss is None else log_error + adjusted * xp.log(1 + loss)
     scale = xp.concatenate([np.ones(count), xp.exp(-log_error[count:]), np.ones(totals)])
     mean = xp.concatenate([moments.mean, reported.within @ (n * arms.risk)]) * scale
     lever = xp.concatenate([moments.lever, reported.within]) * scale[:, None]
     no_drift = np.zeros(reported.within.shape)
     drift = xp.concatenate([0 * moments.drift[:count], moments.drift[count:], no_drift])
-    lever = lever - mean[:, None] * drift
-    # Mean and covariance of the rows given the counts of the counted arms.
-    by_row = np.pad(adjusted, (0, totals))
-    crude_lever = lever * (1 - by_row)[:, None]
-    adjusted_lever = lever * by_row[:, None]
-    total = n * arms.risk * (1 - arms.risk)
-    within = n * arms.weight
-    part = within / total
-    counted = np.isin(reported.study.present, reported.study.counted).astype(float)
+    return Rows(mean, lever - mean[:, None] * drift, scale, log_error, moments, arms)
+
+
+class Noise(NamedTuple):
+    """Noise of the events by arm: variances within values of the score and in all, and what counts determine.
+
+    ``shares`` is the part of an arm's noise that affects a row, shape (row, arm); ``residual`` the counted events
+    less their expectation.
+    """
+
+    arms: Averages
+    within: Array
+    total: Array
+    is_open: NDArray[np.float64]
+    residual: Array
+    shares: Array
+    adjusted: NDArray[np.float64]
+    shifted: NDArray[np.float64]
+    kappa: Array
+
+    def covariance(self, lever: Array, scale: Array, shift_sd: float) -> Array:
+        """Return the covariance of the rows given the counts of the counted arms."""
+        crude, adjusted = (lever * by[:, None] for by in (1 - self.adjusted, self.adjusted))
+        of_adjustment = self.kappa**2 - 1 + (1 - self.is_open) * (1 - self.within / self.total)
+        return (
+            (lever * (self.within * self.is_open)) @ lever.T
+            + (crude * ((self.total - self.within) * self.is_open)) @ crude.T
+            + (adjusted * (self.within * of_adjustment)) @ adjusted.T
+            + shift_sd**2 * (self.shifted @ self.shifted.T) * scale[:, None] * scale
+        )
+
+
+def noise_at(
+    xp: ModuleType,
+    reported: ReportedEstimates,
+    log_odds: Array,
+    sigma: Array | None,
+    loss: Array | None,
+    n: Array,
+) -> Noise:
+    """Return the noise of the events by arm, and which part of it affects each row."""
+    arms = averages(xp, log_odds, sigma)
+    estimates, totals = reported.reported_estimates, len(reported.totals)
+    adjusted = np.pad(np.array([float(e.adjusted) for e in estimates]), (0, totals))
+    total, within = n * arms.risk * (1 - arms.risk), n * arms.weight
+    counted = np.isin(reported.study.present, reported.study.counted)
     events = np.zeros(len(counted))
-    events[counted > 0] = reported.study.events
-    residual = counted * (events - n * arms.risk)
-    mean = mean + crude_lever @ residual + adjusted_lever @ (part * residual)
-    covariance = (
-        (lever * (within * (1 - counted))) @ lever.T
-        + (crude_lever * ((total - within) * (1 - counted))) @ crude_lever.T
-        + (adjusted_lever * (within * (kappa**2 - 1 + counted * (1 - part)))) @ adjusted_lever.T
+    events[counted] = reported.study.events
+    return Noise(
+        arms,
+        within,
+        total,
+        (~counted).astype(float),
+        counted * (events - n * arms.risk),
+        1 - adjusted[:, None] * (1 - within / total),
+        adjusted,
+        np.pad(reported.shifted, ((0, totals), (0, 0))),
+        1.0 if loss is None else 1 + loss,
     )
-    shifts = np.pad(reported.shifted, ((0, totals), (0, 0)))
-    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * scale[:, None] * scale
-    width_sd = xp.sqrt(WIDTH_ERROR**2 + (moments.drift[:count] ** 2 * total).sum(1))
-    return Joint(mean, covariance, moments.mean, log_error[:count], width_sd)
-
-
-STEP = 1e-20
 
 
 def jacobian(
@@ -137,7 +190,7 @@ def jacobian(
     sigma: float | None,
     n: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Differentiate estimates and expected events in the log-odds and in the free directions of the sizes.
+    """Differentiate estimates, expected events and log standard errors in the log-odds and free sizes.
 
     Parameters
     ----------
@@ -153,23 +206,12 @@ def jacobian(
     Returns
     -------
     ndarray
-        Rows in the order of `names`, then the contrasts that are not reported, shape (row, arm + way), with the
-        directions of ``reported.sizes.ways``.
+        Rows in the order of `names`, the contrasts that are not reported, and the log standard errors of
+        ``reported.width_rows``, shape (row, arm + way), with the directions of ``reported.sizes.ways``.
     """
+    ways = reported.sizes.ways
     both = (reported.regressions, reported.regressions_inferred)
-
-    def stacked(parts: Sequence[NDArray[Any]], totals: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate([parts[0], totals, parts[1]])
-
-    def means(n: NDArray[Any]) -> NDArray[Any]:
-        """Return the rows at complex sizes."""
-        expected = [regressions.moments(np, log_odds, sigma, n).mean for regressions in both]
-        return stacked(expected, reported.within @ (n * arms.risk))
-
+    (estimates, errors), (inferred, _) = (p.derivatives(log_odds, sigma, n, ways) for p in both)
     arms = averages(np, log_odds, sigma)
-    levers = [regressions.moments(np, log_odds, sigma, n).lever for regressions in both]
-    in_odds = stacked(levers, reported.within) * (n * arms.weight)
-    # By the complex step, which is exact: sets are mixtures of arms, so estimates depend on the sizes.
-    moved = [means(n + 1j * STEP * way).imag / STEP for way in reported.sizes.ways.T]
-    in_sizes = np.array(moved).reshape(len(moved), len(in_odds)).T
-    return np.hstack([in_odds, in_sizes])
+    of_totals = np.hstack([reported.within * n * arms.weight, (reported.within * arms.risk) @ ways])
+    return np.concatenate([estimates, of_totals, inferred, errors[reported.width_rows]])

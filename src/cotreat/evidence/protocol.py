@@ -221,6 +221,21 @@ class Evidence(Protocol):
             With respect to the log-odds of all regimens, then to the free directions of the arm sizes.
         """
 
+    def width_jacobian(self, point: Point) -> Array:
+        """Differentiate the log standard errors that are evidence, as `jacobian` does.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
+
+        Returns
+        -------
+        ndarray, shape (width, regimen + way)
+            Derivatives with respect to the log-odds of all regimens, then to the free directions.
+        """
+        return np.zeros((0, len(point.log_odds)))
+
     @property
     def coefficients(self) -> tuple[ReportedCoefficient, ...]:
         """Regression coefficients that are reported, or could have been."""

@@ -44,6 +44,8 @@ from cotreat.study.study import (
 if TYPE_CHECKING:
     from cotreat.evidence.protocol import Evidence
 
+MOST_ROUNDING = 0.5
+"""Largest rounding error of a log standard error that a p-value implies."""
 NO_WEIGHT = 1e-9
 """Size of a weight that is rounding noise."""
 
@@ -343,10 +345,69 @@ class ReportedEstimates:
     def data(self) -> dict[str, Any]:
         """The values as data of a PyMC model, by name."""
         data = {"reported points": self.values[self.points], "reported rounding": self.rounding}
-        if self.sizes.are_known and self.with_interval:
-            data["reported widths"] = np.log([*map(standard_error, self.with_interval)])
-            data["width rounding"] = np.array([*map(width_rounding, self.with_interval)]) ** 2 / 3
+        if self.width_rows:
+            widths = np.array([self.log_error(at) for at in self.width_rows])
+            data["reported widths"], data["width rounding"] = widths[:, 0], widths[:, 1] ** 2 / 3
         return {**data, **self.sizes.data}
+
+    # --- Widths ----------------------------------------------------------------------------------
+
+    def log_error(self, at: int) -> tuple[float, float]:
+        """Return the log standard error of an estimate, and its largest rounding error.
+
+        Parameters
+        ----------
+        at
+            Index of the row: an estimate with an interval, or a p-value whose estimate others determine.
+
+        Returns
+        -------
+        tuple of float
+            NaN and infinity where they do not determine it.
+        """
+        estimate = self.reported_estimates[at]
+        if estimate.has_interval:
+            return float(np.log(standard_error(estimate))), width_rounding(estimate)
+        sources = {self.reported_estimates[i]: w for i, w in self.follows_from(at).items()}
+        if estimate.is_below or not sources or not all(e.has_interval for e in sources):
+            return np.nan, np.inf
+        statistic = statistic_of(next(iter(sources)).kind)
+        effect = sum(w * link_value(e) for e, w in sources.items())
+        effect = abs(effect - float(statistic.link.to(statistic.null)))
+        slack = sum(abs(w) * estimate_rounding(e) for e, w in sources.items())
+        z = z_value(estimate.value.value)
+        if min(effect, z) <= 0:
+            return np.nan, np.inf
+        return float(np.log(effect / z)), slack / effect + z_rounding(estimate) / z
+
+    @cached_property
+    def width_rows(self) -> list[int]:
+        """Rows whose standard error is evidence.
+
+        Those of every interval, and of the p-values whose estimate follows from others but whose variance does
+        not: squared standard errors are sums over groups of arms with the squared weights of their log-odds.
+        """
+        if not self.sizes.are_known:
+            return []
+        count = len(self.with_interval)
+        implied = [
+            at
+            for at in range(count, len(self.reported_estimates))
+            if self.log_error(at)[1] <= MOST_ROUNDING
+        ]
+        entries: list[dict[Any, float]] = []
+        for statistic, coef in zip(
+            self.regressions.statistics, self.regressions.coefficients, strict=True
+        ):
+            keys = [(statistic.of_groups, coef.is_adjusted, g.tobytes()) for g in coef.groups]
+            is_sum = coef.is_saturated and statistic.of_ratios is None
+            entries.append(
+                dict(zip(keys, coef.contrast**2, strict=True)) if is_sum else {id(coef): 1.0}
+            )
+        keys = list(dict.fromkeys(key for entry in entries for key in entry))
+        rows = np.array([[entry.get(key, 0.0) for key in keys] for entry in entries])
+        kept, _ = independent_rows(rows, [*range(count), *implied])
+        return [at for at in (*range(count), *implied) if at < count or at in kept]
 
     # --- The contrasts ---------------------------------------------------------------------------
 
@@ -466,7 +527,7 @@ class ReportedEstimates:
         """Linear representation of the rows, whose rank gives the dependences, then of the arguments of `_functions`.
 
         Saturated coefficients are combinations over groups of arms, on the scale of their statistic; any
-        other has its own coordinate; totals are sums over arms; each shift is a coordinate.
+        other has its own coordinate; totals are sums over arms.
         """
         entries: list[dict[Any, float]] = []
         regressions = self.regressions

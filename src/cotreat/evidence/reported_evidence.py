@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
-from cotreat.evidence import reported_likelihood, reported_predictive
+from cotreat.evidence import reported_folds, reported_likelihood, reported_predictive
 from cotreat.evidence.arm_sizes_prior import declare_sizes, declare_variances
 from cotreat.evidence.contrasts import label, question_of
 from cotreat.evidence.folds import CLAIM, Fold, FoldPrediction, Folds
@@ -90,7 +90,8 @@ class ReportedEvidence(Evidence):
         return {
             "present": self.study.present,
             "reported_estimate": (*ids, *reported.inferred_ids),
-            "odds_ratio": ids[: len(reported.with_interval)],
+            "width": tuple(ids[at] for at in reported.width_rows),
+            "width_": tuple(ids[at] for at in reported.width_rows),
             "row": reported.names,
             "row_": reported.names,
             "point": tuple(reported.names[at] for at in reported.points),
@@ -133,7 +134,7 @@ class ReportedEvidence(Evidence):
                 for e, is_tail in zip(reported.reported_estimates, reported.is_tail, strict=False)
             ),
             tuple(total.patients for total in reported.totals),
-            reported.inferred,
+            (reported.inferred, tuple(reported.width_rows)),
             (study.present, study.counted, tuple(study.n.tolist()), tuple(study.events.tolist())),
             (tuple(arms for arms, _ in sizes.blocks), str(polytope), sizes.loose, sizes.are_known),
         )
@@ -160,7 +161,9 @@ class ReportedEvidence(Evidence):
         variances = None
         if reported.has_free_variances:
             variances = pm.Deterministic("group_variance", declare_variances(reported.variances))
-        shift = numbers_of(priors, "shift")["sigma"] if reported.shifted.size else pt.zeros(())
+        shift = pt.zeros(())
+        if reported.shifted.size:
+            shift = pm.Deterministic("shift_sd", numbers_of(priors, "shift")["sigma"])
         at = [arms.index(regimen) for regimen in self.study.present]
         is_confounded = predictor.confounded is not predictor.log_odds
         unconfounded = predictor.log_odds[at] if is_confounded else None
@@ -198,8 +201,7 @@ class ReportedEvidence(Evidence):
     def jacobian(self, point: Point) -> Array:
         """Differentiate the expectation of the estimates that are points.
 
-        A p-value with "<" or an unreported sign does not identify a coefficient, nor does a reported width
-        identify a size.
+        A p-value with "<" or an unreported sign does not identify a coefficient.
 
         Parameters
         ----------
@@ -209,10 +211,28 @@ class ReportedEvidence(Evidence):
         Returns
         -------
         ndarray, shape (row, regimen + way)
-            Derivatives with respect to the log-odds of all regimens, then to the free directions of the arm sizes.
+            Derivatives with respect to the log-odds of all regimens, then to the free directions of the arm sizes, and
+            to the log of the precision loss, if it is a parameter.
         """
         every = self._differentiated(point)[: len(self.reported.names)]
         return every[~self.reported.is_tail]
+
+    def width_jacobian(self, point: Point) -> Array:
+        """Differentiate the log standard errors that are evidence, as `jacobian` does.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
+
+        Returns
+        -------
+        ndarray, shape (width, regimen + way)
+            Derivatives, in the order of ``reported.width_rows``.
+        """
+        count = len(self.reported.width_rows)
+        every = self._differentiated(point)
+        return every[len(every) - count :]
 
     @cached_property
     def coefficients(self) -> tuple[ReportedCoefficient, ...]:
@@ -241,10 +261,11 @@ class ReportedEvidence(Evidence):
             Derivatives, in the order of `coefficients`.
         """
         every, reported = self._differentiated(point), self.reported
-        return np.vstack([every[: len(reported.reported_estimates)], every[len(reported.names) :]])
+        inferred = slice(len(reported.names), len(reported.names) + len(reported.inferred))
+        return np.vstack([every[: len(reported.reported_estimates)], every[inferred]])
 
     def _differentiated(self, point: Point) -> Array:
-        """Differentiate all rows, then the contrasts that are not reported, shape (row, regimen + way)."""
+        """Differentiate all rows, the contrasts that are not reported, and the log standard errors."""
         regimens, reported = self.study.regimens, self.reported
         at = [regimens.index(regimen) for regimen in self.study.present]
         n = reported.sizes.typical if point.n is None else point.n
@@ -253,12 +274,20 @@ class ReportedEvidence(Evidence):
         )
         by_regimen = np.zeros((len(by_arm), len(regimens)))
         by_regimen[:, at] = by_arm
+        if reported.has_loss:
+            adjusted = [
+                e.adjusted
+                for e in map(reported.reported_estimates.__getitem__, reported.width_rows)
+            ]
+            by_loss = np.zeros(len(by_arm))
+            by_loss[len(by_arm) - len(adjusted) :] = adjusted
+            by_way = np.column_stack([by_way, by_loss])
         return np.hstack([by_regimen, by_way])
 
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw replicates: ``claims`` by row, and ``widths`` where these are evidence.
+        """Draw replicates: ``reported`` by row, and ``widths`` given the points where these are evidence.
 
         Parameters
         ----------
@@ -272,15 +301,16 @@ class ReportedEvidence(Evidence):
         Dataset
             Replicates; variables without the dimension ``draw`` are constants.
         """
-        mean = draws["claim_mean"]
-        root = np.linalg.cholesky(draws["claim_covariance"].values)
-        noise = rng.normal(size=mean.shape)
-        values = mean.values + (root @ noise[..., None])[..., 0]
-        replicates = mean.copy(data=values).to_dataset(name="claims")
+        reported, mean = self.reported, draws["reported_mean"]
+        values = _normal(mean.values, draws["reported_covariance"].values, rng)
+        replicates = mean.copy(data=values).to_dataset(name="reported")
         if "width_mean" not in draws:
             return replicates
-        sd = draws["width_sd"].values
-        return replicates.assign(widths=draws["width_mean"] + sd * rng.normal(size=sd.shape))
+        points = values[..., reported.points]
+        widths = reported_folds.width_distributions(reported, draws, points)
+        rounding = np.diag(reported.data["width rounding"])
+        drawn = _normal(widths.mean, widths.covariance + rounding, rng)
+        return replicates.assign(widths=draws["width_mean"].copy(data=drawn))
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
         """Draw replicates under the names of `data`.
@@ -298,7 +328,7 @@ class ReportedEvidence(Evidence):
             Replicates by the names of `data`, with the draws along the first axis.
         """
         again = self.replicate(draws, rng)
-        points = again["claims"].values[0][:, self.reported.kept]
+        points = again["reported"].values[0][:, self.reported.kept]
         widths = {"reported widths": again["widths"].values[0]} if "widths" in again else {}
         return {"reported points": points, **widths}
 
@@ -329,7 +359,7 @@ class ReportedEvidence(Evidence):
         """
         if self.reported.is_tail[self.reported.kept].any():
             return None
-        return reported_predictive.densities(self.reported, draws, folds)
+        return reported_folds.densities(self.reported, draws, folds)
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
@@ -350,7 +380,7 @@ class ReportedEvidence(Evidence):
         list of FoldPrediction
             Predictions of the fold's numbers; empty where they are not shown.
         """
-        return reported_predictive.predict_fold(self.reported, fold, draws, rng)
+        return reported_folds.predict_fold(self.reported, fold, draws, rng)
 
     # --- Checks and tables -----------------------------------------------------------------------
 
@@ -367,11 +397,11 @@ class ReportedEvidence(Evidence):
         Discrepancy or None
             Largest distance from the prior prediction, in SDs; None without a measure.
         """
-        values, prior = tree["observed_data"]["claims"], tree["prior"].to_dataset()
+        values, prior = tree["observed_data"]["reported"], tree["prior"].to_dataset()
         names = [str(name) for name in values.point.values]
         at = [list(prior["row"].values).index(name) for name in names]
-        mean = prior["claim_mean"].values[..., at]
-        variance = np.diagonal(prior["claim_covariance"].values, axis1=-2, axis2=-1)[..., at]
+        mean = prior["reported_mean"].values[..., at]
+        variance = np.diagonal(prior["reported_covariance"].values, axis1=-2, axis2=-1)[..., at]
         below = ndtr((values.values - mean) / np.sqrt(variance)).mean((0, 1))
         deviates = -ndtri(np.minimum(below, 1 - below))
         worst = int(deviates.argmax())
@@ -393,16 +423,15 @@ class ReportedEvidence(Evidence):
         posterior, data = tree["posterior"].to_dataset(), tree["observed_data"].to_dataset()
         names = list(data["point"].values)
         at = [list(posterior["row"].values).index(name) for name in names]
-        residual = data["claims"].values - posterior["claim_mean"].values[..., at]
-        covariance = posterior["claim_covariance"].values[..., at, :][..., at]
-        distance = (residual * np.linalg.solve(covariance, residual[..., None])[..., 0]).sum(-1)
-        standardised = residual / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+        residual = data["reported"].values - posterior["reported_mean"].values[..., at]
+        covariance = posterior["reported_covariance"].values[..., at, :][..., at]
+        distance, standardised = _distances(residual, covariance)
         if "widths" in data:
-            mean, sd = posterior["width_mean"].values, posterior["width_sd"].values
-            width = (data["widths"].values - mean) / sd
-            distance = distance + (width**2).sum(-1)
+            residual = data["widths"].values - posterior["width_mean"].values
+            of_widths, width = _distances(residual, posterior["width_covariance"].values)
+            distance = distance + of_widths
             standardised = np.concatenate([standardised, width], axis=-1)
-            names += [f"width of {name}" for name in data["odds_ratio"].values]
+            names += [f"width of {name}" for name in data["width"].values]
         share = float(chdtrc(len(names), distance).mean())
         worst = int(np.abs(standardised).mean((0, 1)).argmax())
         return Discrepancy(names[worst], share, NOT_FITTED)
@@ -425,3 +454,15 @@ class ReportedEvidence(Evidence):
             for t in reported.totals
         ]
         return pd.DataFrame(rows, columns=["id", "about", "reported", "source"])
+
+
+def _normal(mean: Array, covariance: Array, rng: np.random.Generator) -> Array:
+    """Draw from a multivariate normal distribution for each mean and covariance."""
+    noise = rng.normal(size=mean.shape)
+    return np.asarray(mean + (np.linalg.cholesky(covariance) @ noise[..., None])[..., 0])
+
+
+def _distances(residual: Array, covariance: Array) -> tuple[Array, Array]:
+    """Return the squared Mahalanobis distance of each residual, and its standardised elements."""
+    distance = (residual * np.linalg.solve(covariance, residual[..., None])[..., 0]).sum(-1)
+    return distance, residual / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))

@@ -12,6 +12,7 @@ import numpy as np
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.reported import ReportedEstimates, z_value
 from cotreat.evidence.statistics import Estimators
+from cotreat.evidence.width_distribution import Widths, width_distribution
 from cotreat.priors import model_data
 from cotreat.study.study import ReportedEstimate
 
@@ -56,15 +57,20 @@ def likelihood(
         """Return expected coefficients at some log-odds by arm."""
         return one_node(lambda xp, *at: regressions.moments(xp, *at).mean)(log_odds, sigma, n)
 
-    distribution = one_node(lambda xp, *at: joint_distribution(xp, reported, *at))
-    joint = distribution(log_odds, sigma, loss, n, shift_sd, variances)
+    data = model_data.state(reported.data)
+    at = log_odds, sigma, loss, n, shift_sd
+    joint = one_node(lambda xp, *at: joint_distribution(xp, reported, *at))(*at, variances)
+    widths = Widths(pt.zeros(0), pt.zeros((0, 0)))
+    if reported.width_rows:
+        distribution = one_node(lambda xp, *at: width_distribution(xp, reported, *at))
+        widths = distribution(*at, data["reported points"], data["reported rounding"])
     ratios = [joint.ratios]
     if unconfounded is not None:
         ratios, log_odds = [coefficients(unconfounded, reported.regressions)], unconfounded
     if reported.inferred:
         ratios.append(coefficients(log_odds, reported.regressions_inferred))
     pm.Deterministic("log_ratio", pt.concatenate(ratios), dims="reported_estimate")
-    observe(reported, joint)
+    observe(reported, joint, widths)
 
 
 def one_node(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,31 +98,31 @@ def one_node(function: Callable[..., Any]) -> Callable[..., Any]:
     return in_jax
 
 
-def observe(reported: ReportedEstimates, joint: Joint) -> None:
-    """Declare the likelihood given the joint distribution in the PyMC model in context.
+def observe(reported: ReportedEstimates, joint: Joint, widths: Widths) -> None:
+    """Declare the likelihood given the sampling distributions in the PyMC model in context.
 
-    Declares the observed ``claims`` (points) and ``widths`` (log standard errors), the potential ``tails``
-    (p-values that are ranges), and deterministics of mean and covariance of all rows.
+    Declares the observed ``reported`` (points) and ``widths`` (log standard errors), the potential ``tails``
+    (p-values that are ranges), and deterministics of their means and covariances.
 
     Parameters
     ----------
     reported
         The reported estimates.
-    joint
-        The joint distribution, as PyTensor variables.
+    joint, widths
+        The joint distribution, and that of the widths given the points, as PyTensor variables.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
     data = model_data.state(reported.data)
     covariance = joint.covariance + pt.diag(data["reported rounding"])
-    pm.Deterministic("claim_mean", joint.mean, dims="row")
-    pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
+    pm.Deterministic("reported_mean", joint.mean, dims="row")
+    pm.Deterministic("reported_covariance", covariance, dims=("row", "row_"))
     points, values = reported.points, data["reported points"]
     tails = [at for at in reported.kept if reported.is_tail[at]]
     inner = covariance[points][:, points]
     pm.CustomDist(
-        "claims",
+        "reported",
         joint.mean[points],
         inner,
         logp=partial(_normal_log_density, count=len(points)),
@@ -130,11 +136,18 @@ def observe(reported: ReportedEstimates, joint: Joint) -> None:
         mean = joint.mean[tails] + weights @ (values - joint.mean[points])
         rest = covariance[tails][:, tails] - weights @ across.T
         pm.Potential("tails", _tails([reported.reported_estimates[at] for at in tails], mean, rest))
-    if reported.sizes.are_known and reported.with_interval:
-        mean = pm.Deterministic("width_mean", joint.width, dims="odds_ratio")
-        sd = pt.sqrt(joint.width_sd**2 + data["width rounding"])
-        sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
-        pm.Normal("widths", mean, sd, observed=data["reported widths"], dims="odds_ratio")
+    if reported.width_rows:
+        mean = pm.Deterministic("width_mean", widths.mean, dims="width")
+        covariance = widths.covariance + pt.diag(data["width rounding"])
+        pm.CustomDist(
+            "widths",
+            mean,
+            pm.Deterministic("width_covariance", covariance, dims=("width", "width_")),
+            logp=partial(_normal_log_density, count=len(reported.width_rows)),
+            signature="(k),(k,k)->(k)",
+            observed=data["reported widths"],
+            dims="width",
+        )
 
 
 def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:

@@ -81,7 +81,7 @@ def lines_of_reported(view: View, numbers: ReportedEstimates) -> list[list[Panel
         Panels by line; the panels of a line share their rows.
     """
     replicated, names = view.draws["posterior_predictive"], row_names(numbers)
-    predicted, lines = replicated["claims"], []
+    predicted, lines = replicated["reported"], []
     for statistic in dict.fromkeys(statistic_of(e.kind) for e in numbers.with_interval):
         link = statistic.link
         estimates = [e for e in numbers.with_interval if e.kind == statistic.name]
@@ -93,7 +93,7 @@ def lines_of_reported(view: View, numbers: ReportedEstimates) -> list[list[Panel
         if "widths" in replicated:  # informative about arm sizes where totals are reported
             errors = replicated["widths"]
             rows = [
-                row_of(names[e.id], errors.sel(odds_ratio=e.id), standard_error(e), scale=np.exp)
+                row_of(names[e.id], errors.sel(width=e.id), standard_error(e), scale=np.exp)
                 for e in estimates
             ]
             label = "standard error" + " of its log" * link.is_log
