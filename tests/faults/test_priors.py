@@ -1,20 +1,26 @@
 """Faults of priors that public data showed, by their number in the list of faults; inputs are in tests/cases."""
 
+import importlib
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import load_study, parse_study
+from cotreat import audit, load_study, parse_study
 from cotreat.core.errors import ModelError
+from cotreat.diagnostics import checks
 from cotreat.inference.sampling import fit_model
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
+from cotreat.report.caveats import caveats
+from cotreat.results.summary import summary_of
 from cotreat.study.regimens import parse
 from tests.conftest import THREE, THREE_CELLS, arms
 
@@ -167,3 +173,140 @@ def test_s6_a_pessimist_expects_harm():
     # By the grid of Zampieri et al. 2021: centred at an odds ratio of 1/2, 15 % beyond the null.
     assert beta.mu == pytest.approx(-np.log(2))
     assert stats.norm.sf(0, beta.mu, beta.sigma) == pytest.approx(0.15)
+
+
+# --- S11: a prior that undoes, or makes, a conclusion -----------------------------------------------
+
+# ROR (17/23) (10/30) / ((20/20) (20/20)) = 0.246, Wald 95 % 0.246 exp(± 1.96 √0.436).
+UNDONE = {"none": (400, 100), "A": (400, 200), "B": (400, 200), "A+B": (80, 34)}
+
+
+def two_by_two(cells, more=""):
+    text = THREE.replace('C = { name = "drug C" }\n', "").replace('"any(A, B, C)"', '"all"')
+    return parse_study(text + more + arms(cells))
+
+
+def caveats_of(record):
+    """Return the caveats on prior and interval, with the priors that shift each estimate."""
+    moved = ()
+    if importlib.util.find_spec("cotreat.results.prior_shift"):
+        prior_shift = importlib.import_module("cotreat.results.prior_shift")
+        moved = (prior_shift.named(prior_shift.shift_table(record), record),)
+    found = caveats(summary_of(record), record.evidence, [], *moved)
+    return [one.text for one in found if one.subject == "prior and interval"]
+
+
+def test_s11_a_prior_that_undoes_a_conclusion_is_named():
+    record = fit_model(two_by_two(UNDONE), "interaction", engine="laplace")
+    (text,) = [one for one in caveats_of(record) if one.startswith("ror[A:B] is inconclusive")]
+    assert "excludes 1" in text
+    assert "the prior of the interactions (Normal(0, 0.5), set weak), which shifts it by +" in text
+
+
+def test_s11_a_prior_that_makes_a_conclusion_is_named():
+    study = two_by_two({"none": (60, 15), "A": (60, 21), "B": (60, 15), "A+B": (60, 21)})
+    # The odds ratio of A is 1.6 (0.7 to 3.5) by maximum likelihood; the belief expects 2.
+    record = fit_model(study, "interaction", "grid:optimistic-strong", engine="laplace")
+    (text,) = [one for one in caveats_of(record) if one.startswith("odds_ratio[A vs none]")]
+    assert "is conclusive" in text
+    assert "includes 1" in text
+    assert "the prior of the effects (Normal(0.693147, 0.421" in text
+
+
+def test_the_shift_of_a_prior_is_exact_where_all_is_normal():
+    """θ ~ Normal(0, diag(1, 0.25)), y = (2, 2) about Aθ with unit variances: both posteriors in closed form."""
+    prior_shift = importlib.import_module("cotreat.results.prior_shift")
+    rng = np.random.default_rng(3)
+    design, y, sds = np.array([[1, 0], [1, 1]]), np.array([2, 2]), np.array([1, 0.5])
+
+    def posterior(precision):
+        information = design.T @ design + np.diag(precision)
+        return np.linalg.solve(information, design.T @ y), np.linalg.inv(information)
+
+    def exactly(mean, covariance):
+        """Draws with these moments."""
+        z = rng.standard_normal((4000, 2))
+        z = np.linalg.solve(np.linalg.cholesky(np.cov(z.T)), (z - z.mean(0)).T).T
+        return mean + z @ np.linalg.cholesky(covariance).T
+
+    def dataset(draws):
+        dims = ("chain", "draw")
+        return xr.Dataset(
+            {
+                "alpha": (dims, draws[None, :, 0]),
+                "gamma": ((*dims, "pair"), draws[None, :, 1:]),
+            },
+            {"pair": ["A:B"]},
+        )
+
+    before = exactly(np.zeros(2), np.diag(sds**2))
+    mean, covariance = posterior(1 / sds**2)
+    after = exactly(mean, covariance)
+    found = prior_shift.shifts(dataset(before), dataset(after), after @ [1, 1])
+    sd = np.sqrt(covariance.sum())
+    for about, kept in (("baseline", [0, 4]), ("interactions", [1, 0])):
+        without, _ = posterior(kept)
+        assert found[about] == pytest.approx((mean.sum() - without.sum()) / sd, rel=2e-3), about
+
+
+# --- S16: adjusted beside crude numbers -------------------------------------------------------------
+
+REPORTED = """
+[[totals]]
+patients = "all"
+n = 400
+[[reported]]
+id = "crude"
+kind = "odds_ratio"
+contrast = "B vs C"
+value = 1.50
+ci = [0.80, 2.81]
+[[reported]]
+id = "adjusted"
+kind = "odds_ratio"
+contrast = "A vs C"
+value = 2.00
+ci = [1.10, 3.64]
+adjusted = true
+"""
+
+
+def test_s16_adjusted_beside_crude_numbers_assume_no_confounding():
+    study = parse_study(THREE + REPORTED)
+    words = "assumes that what was adjusted for did not confound"
+    both = "adjusted numbers (adjusted) are used together with crude ones (crude), which "
+    assert both + words in " ".join(str(audit(study)).split())
+    alone = parse_study(THREE + REPORTED.replace("adjusted = true\n", ""))
+    assert words not in str(audit(alone))
+
+
+def test_s16_the_caveats_of_a_fit_state_the_same():
+    study = parse_study(THREE + REPORTED)
+    record = fit_model(study, "additive", engine="laplace", draws=200)
+    found = caveats(summary_of(record), record.evidence)
+    assert any("what was adjusted for did not confound" in one.text for one in found)
+
+
+# --- S18: what conflicts ----------------------------------------------------------------------------
+
+
+def test_s18_a_strong_effect_is_not_blamed_on_the_baseline():
+    study = load_study(str(CASES / "strong-effect.toml"))
+    record = fit_model(study, "interaction", "weak", engine="laplace")
+    # 64 of 75 against 17 of 81 events: an odds ratio of 22, beyond the weak prior of an effect.
+    (line,) = [one for one in checks.cautions(checks.checks(record)) if "prior conflict" in one]
+    assert "(effect of S)" in line
+    assert "--priors exposures" in line
+    assert "baseline" not in line
+    # Exposures that are judged on the event of a harm have the wider prior by default.
+    default = fit_model(study, "interaction", engine="laplace")
+    assert not [one for one in checks.cautions(checks.checks(default)) if "prior conflict" in one]
+
+
+def test_s18_a_wrong_baseline_is_named():
+    baseline = '\n[baseline]\nrisk = [0.3, 0.5]\nsource = "wrong"\n'
+    cells = {r: (2000, e) for r, e in zip(("none", "A", "B", "A+B"), (20, 39, 40, 76), strict=True)}
+    record = fit_model(two_by_two(cells, baseline), "interaction", engine="laplace")
+    (line,) = [one for one in checks.cautions(checks.checks(record)) if "prior conflict" in one]
+    assert "(declared baseline)" in line
+    assert "correct [baseline], or remove it" in line

@@ -54,6 +54,13 @@ class Fit:
         return checks(self.record)
 
     @cached_property
+    def prior_shifts(self) -> pd.DataFrame:
+        """Shift of each estimate that each prior causes, in posterior SDs, as `cotreat.results.prior_shift` has it."""
+        from cotreat.results.prior_shift import shift_table
+
+        return shift_table(self.record)
+
+    @cached_property
     def failed(self) -> list[str]:
         """Failed diagnostics in words; the numbers of a fit with any must not be used."""
         from cotreat.diagnostics.checks import failures

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
+from cotreat.audit.adjustment import assumption
 from cotreat.audit.collinearity import Collinearity, collinearity_of
 from cotreat.audit.overlap import Overlap, overlap_in
 from cotreat.core.constants import IDENTIFIED, NOT_IDENTIFIED
@@ -122,7 +123,7 @@ class Audit:
     assumed : tuple of str
         Covariances that are assumed between estimates of the same patients, where no totals are reported.
     questions : tuple of str
-        What does not fit, or has several interpretations.
+        What does not fit, is assumed, or has several interpretations.
     groups : tuple of Group
         All estimands by kind and status.
     helpful : tuple of str
@@ -201,7 +202,10 @@ def audit(study: Study) -> Audit:
         rank=None if numbers is None else (len(numbers.kept), len(numbers.names)),
         dependences=() if numbers is None else numbers.dependences,
         assumed=() if numbers is None else assumptions(numbers),
-        questions=tuple(_questions(study, checks, is_evidence=numbers is not None)),
+        questions=(
+            *_questions(study, checks, is_evidence=numbers is not None),
+            *([] if numbers is None else assumption(numbers)),
+        ),
         groups=groups,
         helpful=_helpful(study, groups),
     )

@@ -32,6 +32,7 @@ from cotreat.inference import influence
 from cotreat.inference.laplace import GOOD_K, UNRELIABLE_K
 from cotreat.inference.record import Fit, unsettled
 from cotreat.priors.defaults import BIAS
+from cotreat.results.prior_shift import BASELINE, CONFLICT_ADVICE, conflicts
 from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.study import Study
 
@@ -78,8 +79,8 @@ def checks(fit: Fit) -> pd.DataFrame:
     They are computed of parameters, risks and log odds ratios; R-hat and the effective sample size of the mean also
     of the indicator behind each probability of an odds ratio or measure.
 
-    The last rows check the model, not the sampler, and warn: prior-data conflict and posterior predictive misfit
-    (Box, J R Stat Soc A 1980;143:383; Rubin, Ann Stat 1984;12:1151); with covariates also the calibration of predicted risks
+    The last rows check the model, not the sampler, and warn: prior–data conflict
+    (`cotreat.results.prior_shift.conflicts`) and posterior predictive misfit (Rubin, Ann Stat 1984;12:1151); with covariates also the calibration of predicted risks
     (`cotreat.diagnostics.risk_calibration`), influence of single covariate patterns
     (`cotreat.inference.influence`), and overlap and balance of the regimens (`cotreat.audit.overlap`).
     """
@@ -96,7 +97,8 @@ def checks(fit: Fit) -> pd.DataFrame:
         *_by_engine(stats, quantities, indicators),
         _at_least("chains", "all", tree["posterior"].sizes["chain"], 4),
         *_undefined(judged, risk_draws),
-        *_conflict_and_misfit(tree, fit.evidence),
+        *_conflict(fit),
+        *_misfit(tree, fit.evidence),
     ]
     if fit.study.patterns and fit.study.is_adjusted:
         rows += _patients(tree, fit.study, fit.study.patterns)
@@ -360,14 +362,26 @@ def _undefined(judged: list[tuple[Estimand, Status]], risk_draws: xr.Dataset) ->
                 yield _row("undefined draws", e.label, missing, NOT_JUDGED, True)
 
 
-def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row]:
-    """Compare each piece of evidence with its prior and posterior predictive distribution."""
+def _conflict(fit: Fit) -> Iterator[Row]:
+    """Name the parameter whose prior is furthest from the data, an effect, an interaction or a declared baseline.
+
+    The prior of the intercept is wide without a declared baseline; its influence is in the table of shifts.
+    """
+    judged = [
+        one
+        for one in conflicts(fit.prior, fit.posterior)
+        if one.about != BASELINE or fit.study.baseline is not None
+    ]
+    if judged:
+        worst = max(judged, key=lambda one: one.value)
+        name, advice = "prior conflict", CONFLICT_ADVICE[worst.about]
+        yield _at_most(name, str(worst), worst.value, PRIOR_CONFLICT, WARN, advice, unit=" SD")
+
+
+def _misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row]:
+    """Compare each piece of evidence with its posterior predictive distribution."""
     for one in evidence:
-        conflict, misfit = one.prior_conflict(tree), one.misfit(tree)
-        if conflict is not None:
-            where, value, advice = conflict.where, conflict.value, conflict.advice
-            name = "prior conflict"
-            yield _at_most(name, where, value, PRIOR_CONFLICT, WARN, advice, unit=" SD")
+        misfit = one.misfit(tree)
         if misfit is not None:
             name, value = f"predicted {one.kind} (χ²)", misfit.value
             yield _at_least(name, misfit.where, value, MISFIT, WARN, misfit.advice)

@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 PRIOR_CONFLICT = 2.5
-"""Distance in SDs above which counts conflict with the prior."""
-UNEXPECTED = (
-    "the prior did not expect such a risk and distorts every estimate, also of synergy: state in "
-    "the study file the risk without treatment, [baseline] risk = [lower, upper]"
-)
+"""Distance in SDs above which a prior conflicts with the data."""
 NOT_REPRODUCED = (
     "the model with these priors does not reproduce the counts, and its effects are averages of "
     "unlike ones: resolve a prior–data conflict first, then use a freer model (interaction, saturated)"
@@ -241,25 +237,6 @@ class Counts(Evidence):
         return [summarise_prediction(fold.name, EVENTS, f"{events:.0f} of {n}", events, drawn)]
 
     # --- Checks and tables -----------------------------------------------------------------------
-
-    def prior_conflict(self, tree: xr.DataTree) -> Discrepancy:
-        """Measure how many SDs the prior is from the observed log-odds of each counted regimen.
-
-        Parameters
-        ----------
-        tree
-            Draws of a fit.
-
-        Returns
-        -------
-        Discrepancy or None
-            Largest distance from the prior prediction, in SDs; None without a measure.
-        """
-        risk = as_seen(tree["prior"].to_dataset(), "risk").sel(arm=list(self.study.counted))
-        log_odds, dims = logit(risk), ("chain", "draw")
-        sds = distance(log_odds.mean(dims).values, log_odds.var(dims).values, self.study)
-        at = int(sds.argmax())
-        return Discrepancy(self.study.counted[at], float(sds[at]), UNEXPECTED)
 
     def _expected_events(self, tree: xr.DataTree) -> Array:
         """Return the expected events by draw and counted regimen, shape (chain, draw, counted)."""

@@ -101,14 +101,14 @@ class ReportedCoefficient:
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """The distance of the evidence from its prior or posterior prediction.
+    """The distance of the evidence from its posterior prediction.
 
     Attributes
     ----------
     where : str
         The part of the evidence with the largest distance.
     value : float
-        For a prior the distance in SDs; for a posterior the predictive p-value of χ².
+        Posterior predictive p-value of χ².
     advice : str
         What to do where it is large.
     """
@@ -348,20 +348,6 @@ class Evidence(Protocol):
         """
 
     # --- Checks and tables -----------------------------------------------------------------------
-
-    def prior_conflict(self, tree: xr.DataTree) -> Discrepancy | None:
-        """Measure the distance of the evidence from its prior prediction; None without a measure.
-
-        Parameters
-        ----------
-        tree
-            Draws of a fit.
-
-        Returns
-        -------
-        Discrepancy or None
-            Largest distance from the prior prediction, in SDs; None without a measure.
-        """
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy | None:
         """Compare the evidence with its posterior prediction; None without a measure.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import chdtrc
 
 from cotreat.evidence import reported_folds, reported_likelihood, reported_predictive
 from cotreat.evidence.arm_sizes_prior import declare_sizes, declare_variances
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-UNEXPECTED = (
-    "the prior did not expect such a number and may distort every estimate, also of synergy: state "
-    "in the study file the risk without treatment, "
-    "[baseline] risk = [lower, upper]"
-)
 NOT_FITTED = (
     "the reported estimates are incompatible under this model, prior and interpretation: see the "
     "figure of reported estimates, and other interpretations"
@@ -383,29 +378,6 @@ class ReportedEvidence(Evidence):
         return reported_folds.predict_fold(self.reported, fold, draws, rng)
 
     # --- Checks and tables -----------------------------------------------------------------------
-
-    def prior_conflict(self, tree: xr.DataTree) -> Discrepancy:
-        """Return the normal deviate of each estimate in its prior predictive distribution.
-
-        Parameters
-        ----------
-        tree
-            Draws of a fit.
-
-        Returns
-        -------
-        Discrepancy or None
-            Largest distance from the prior prediction, in SDs; None without a measure.
-        """
-        values, prior = tree["observed_data"]["reported"], tree["prior"].to_dataset()
-        names = [str(name) for name in values.point.values]
-        at = [list(prior["row"].values).index(name) for name in names]
-        mean = prior["reported_mean"].values[..., at]
-        variance = np.diagonal(prior["reported_covariance"].values, axis1=-2, axis2=-1)[..., at]
-        below = ndtr((values.values - mean) / np.sqrt(variance)).mean((0, 1))
-        deviates = -ndtri(np.minimum(below, 1 - below))
-        worst = int(deviates.argmax())
-        return Discrepancy(names[worst], float(deviates[worst]), UNEXPECTED)
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy:
         """Compare the estimates with their joint distribution by χ²; return the one with the largest residual.

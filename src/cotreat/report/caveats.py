@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from cotreat.audit.adjustment import assumption
 from cotreat.audit.collinearity import collinearity_of
 from cotreat.audit.overlap import overlap_in
 from cotreat.core.constants import (
@@ -87,11 +88,17 @@ class Caveat:
 
 _WORDS = texts("caveats.toml")
 
+Key = tuple[str, str]
+"""Label of an estimand, and the scale on which it is judged."""
+
 OF_DURATION = Caveat.of("duration")
 
 
 def caveats(
-    summary: pd.DataFrame, evidence: Evidences, cautions: Sequence[str] = ()
+    summary: pd.DataFrame,
+    evidence: Evidences,
+    cautions: Sequence[str] = (),
+    moved: Mapping[Key, str] | None = None,
 ) -> list[Caveat]:
     """List the caveats of a fit, the most serious first.
 
@@ -103,6 +110,8 @@ def caveats(
         What the study resolves to.
     cautions
         As `cotreat.diagnostics.checks.cautions` returns them.
+    moved
+        Which prior moves each estimand most, as `cotreat.results.prior_shift.named` returns it.
 
     Returns
     -------
@@ -113,6 +122,7 @@ def caveats(
     found = [
         *_reported_only(rows, numbers),
         *_assignment(study),
+        *_crude_and_adjusted(numbers),
         *_patients(study),
         *_few_events(summary, study),
         *([Caveat.of("calibration")] if any(c.startswith(CALIBRATION) for c in cautions) else []),
@@ -122,7 +132,7 @@ def caveats(
         *_model(summary),
         *_better_than_either(rows),
         *_odds_for_risks(rows, study),
-        *_against_intervals(summary),
+        *_against_intervals(summary, moved or {}),
         *_weak(rows),
         *_not_identified(rows, study),
     ]
@@ -156,6 +166,12 @@ def _assignment(study: Study) -> Iterator[Caveat]:
             for treatments in (study.randomised, study.not_randomised)
         )
         yield Caveat.of("partly_randomised", randomised=randomised, others=others)
+
+
+def _crude_and_adjusted(numbers: ReportedEstimates | None) -> Iterator[Caveat]:
+    """State the assumption under which adjusted and crude numbers are used together."""
+    for words in [] if numbers is None else assumption(numbers):
+        yield Caveat.of("crude_and_adjusted", words=words)
 
 
 def _patients(study: Study) -> Iterator[Caveat]:
@@ -297,24 +313,41 @@ def _odds_for_risks(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
         yield Caveat.of("rare", side=study.outcome.synergy_on, highest=highest)
 
 
-def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
-    """Name each conclusive question on which a confidence interval is inconclusive."""
+def _against_intervals(table: pd.DataFrame, moved: Mapping[Key, str]) -> Iterator[Caveat]:
+    """Name each question on which posterior and confidence interval differ in being conclusive."""
     rows = table[(table.estimator == POSTERIOR) & table.measure.isin(_JUDGED)]
-    conclusive = rows[(rows.probability - 0.5).abs() >= CONCLUSIVE - 0.5]
+    rows = rows[rows.probability.notna()]
     likelihood = table[(table.estimator == LIKELIHOOD) & table.lower.notna()]
-    keys = ["label", "judged_on"]
-    found = conclusive.merge(likelihood, on=keys, suffixes=("", "_ml"))
+    found = rows.merge(likelihood, on=["label", "judged_on"], suffixes=("", "_ml"))
     # The null of a measure of synergy, or of a ratio.
-    nulls = [float(MEASURES[m].null) if m in MEASURES else 1.0 for m in found.measure]
-    found = found.assign(null=nulls)[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
+    null = pd.Series([float(MEASURES[m].null) if m in MEASURES else 1.0 for m in found.measure])
+    includes = (found.lower_ml <= null) & (found.upper_ml >= null)
+    is_conclusive = (found.probability - 0.5).abs() >= CONCLUSIVE - 0.5
+    found = found.assign(null=null)
+    yield from _differing(found[is_conclusive & includes], "interval", moved)
+    yield from _differing(found[~is_conclusive & ~includes], "undone", moved)
+
+
+def _differing(found: pd.DataFrame, key: str, moved: Mapping[Key, str]) -> Iterator[Caveat]:
+    """Yield a caveat per question, or one for all if they are many; the prior is named."""
     if len(found) > MANY:
         labels = ", ".join(row.label for row in found.head(MANY).itertuples())
-        yield Caveat.of("intervals_many", number=len(found), labels=labels)
+        priors = listed(
+            dict.fromkeys(filter(None, (moved.get(_key(r)) for r in found.itertuples())))
+        )
+        why = f"; {priors} moves them most" if priors else ""
+        yield Caveat.of(f"{key}_many", number=len(found), labels=labels, why=why)
         return
     for row in found.itertuples():
         limits = {"interval": row.interval_ml, "lower": row.lower_ml, "upper": row.upper_ml}
         facts = {"label": row.label, "probability": share(row.probability), "null": row.null}
-        yield Caveat.of("interval", **facts, **limits)
+        prior = moved.get(_key(row), "")
+        why = f"{prior}, or the" if prior else "prior, or"
+        yield Caveat.of(key, **facts, **limits, estimate=row.estimate, why=why)
+
+
+def _key(row: Any) -> Key:
+    return row.label, row.judged_on
 
 
 _JUDGED = ("odds_ratio", *representatives().values())

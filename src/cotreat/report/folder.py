@@ -307,7 +307,11 @@ def _fit(folder: Path, info: dict[str, Any], *, is_newest: bool) -> Fit | None:
     """Read a fit; None for one that an older version has written, unless it is the newest."""
     try:
         names = [store.CHECKS, store.CELLS, store.REPORTED, store.IDENTIFICATION_TABLE]
-        names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
+        names += [
+            name
+            for name in (store.OVERLAP, store.BALANCE, store.SHIFTS)
+            if (folder / name).exists()
+        ]
         tables = {name: store.read_table(folder / name) for name in names}
         fit = Fit(folder, info, store.read_summary(folder / store.SUMMARY), tables)
         fit.question, fit.model, fit.failed, fit.caveats, fit.incompatibility  # noqa: B018 - what is missing is found here

@@ -36,7 +36,14 @@ from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
 from cotreat.report.wording import between
 from cotreat.results import store
-from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers, prior_share
+from cotreat.results.headline import (
+    ESTIMAND,
+    IDENTIFICATION,
+    headline,
+    judged,
+    numbers,
+    prior_share,
+)
 from cotreat.results.monte_carlo import share
 from cotreat.results.supplementary import ANALYSES, Analysis, Section
 from cotreat.study_file.reader import packaged
@@ -141,6 +148,9 @@ def _tables(results: Results) -> dict[str, Table]:
         "priors": ("Priors of the primary analysis", pd.DataFrame(lead.info["prior_rows"])),
         "provenance": ("Settings of each fit", pd.DataFrame(settings, columns=PROVENANCE)),
     }
+    if store.SHIFTS in lead.tables:
+        caption = "Shift of the posterior mean that each prior causes, in posterior SDs"
+        captions["shifts"] = caption, _shifts(lead.tables[store.SHIFTS], headline(summary))
     if store.OVERLAP in lead.tables:
         overlap, shares = lead.tables[store.OVERLAP], ("share", "rare", "chance", "lowest")
         overlap = overlap.assign(**{name: overlap[name].map(percent) for name in shares})
@@ -178,6 +188,14 @@ def _measures(summary: pd.DataFrame) -> pd.DataFrame:
 def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
     """Write estimates with their intervals in one column."""
     return rows.assign(**{INTERVAL: [numbers(row) for row in rows.itertuples()]})
+
+
+def _shifts(table: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Write the shifts of the main estimates with their sign."""
+    rows = table[table.label.isin(shown[ESTIMAND])].rename(columns={"label": ESTIMAND})
+    numbers = rows.columns.drop([ESTIMAND, "judged_on"])
+    words = {name: [f"{v:+.2f}" if pd.notna(v) else "" for v in rows[name]] for name in numbers}
+    return rows.drop(columns="judged_on").assign(**words).drop_duplicates(ESTIMAND)
 
 
 def _balance(long: pd.DataFrame) -> pd.DataFrame:

@@ -31,7 +31,7 @@ from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import read_results
 from cotreat.report.four_cells import write_four_cells
 from cotreat.report.question import Question
-from cotreat.results import headline, store
+from cotreat.results import headline, prior_shift, store
 from cotreat.results.summary import summary_of
 from cotreat.results.supplementary import Task
 from cotreat.results.verdict import is_any_at_threshold
@@ -396,6 +396,7 @@ def _write(
     tree, conflict = fit.draws, _conflict(context, fit, evidence)
     failed = checks.failures(table)
     cautions = [*study.cautions, *checks.cautions(table)]
+    moved = prior_shift.shift_table(fit)
     if conflict is not None and conflict.is_incompatible:
         cautions = [f"interpretation {study.interpretation}, {conflict}", *cautions]
     name = f"{model.name}--{context.priors.name}--{study.interpretation}"
@@ -409,7 +410,7 @@ def _write(
         table,
         failed,
         cautions,
-        caveats(summary, fit.evidence, cautions),
+        caveats(summary, fit.evidence, cautions, prior_shift.named(moved, fit)),
         conflict,
         store.changes(target, info),
     )
@@ -421,6 +422,7 @@ def _write(
         store.CELLS: audited.counts,
         store.REPORTED: audited.reported,
         store.IDENTIFICATION_TABLE: audited.identification,
+        store.SHIFTS: moved,
     }
     if overlap := overlap_in(study):
         tables |= {store.OVERLAP: overlap.regimens, store.BALANCE: overlap.balance}
