@@ -132,7 +132,7 @@ def diagnostics(table: pd.DataFrame) -> Iterator[str]:
         yield f"Posterior predictive check, {kind}: smallest p {min(_values(table, check)):.2g}."
     values = _values(table, "prior conflict")
     if len(values):
-        yield f"The evidence lay at most {max(values):.2g} SD from the prior predictive mean."
+        yield f"The data lay at most {max(values):.2g} SD from the prior of any effect or interaction."
 
 
 def _values(table: pd.DataFrame, check: str) -> list[float]:
