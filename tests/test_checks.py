@@ -131,14 +131,26 @@ def rare(events, baseline=""):
 
 
 @pytest.mark.slow
-def test_a_prior_that_never_expected_the_counts_is_said():
+def test_a_rare_outcome_needs_no_baseline():
     study = rare([8, 16, 14, 40])
+    tree = fit(study, "interaction", engine="laplace")
+    table = checks(fit_of(study, MODELS["interaction"], tree))
+    assert cautions(table) == failures(table) == []
+    assert "PRIOR CONFLICT" not in audit(study)
+    none = tree["posterior"]["risk"].sel(arm="none")
+    assert float(none.median()) == pytest.approx(8e-4, rel=0.15)
+
+
+@pytest.mark.slow
+def test_a_baseline_that_the_counts_contradict_is_said():
+    study = rare([8, 16, 14, 40], '[baseline]\nrisk = [0.05, 0.4]\nsource = "wrong"\n')
     table = checks(
         fit_of(study, MODELS["interaction"], fit(study, "interaction", engine="laplace"))
     )
     (line,) = cautions(table)
-    assert line.startswith("prior conflict: 7.")
-    assert "[baseline] risk = [lower, upper]" in line
+    assert line.startswith("prior conflict: ")
+    assert "(declared baseline)" in line
+    assert "correct [baseline]" in line
     assert failures(table) == []
     assert "PRIOR CONFLICT" in audit(study)
 

@@ -9,6 +9,7 @@ import pytest
 from cotreat import load_study
 from cotreat.inference.batch import in_processes
 from cotreat.models import interaction
+from cotreat.models.design import centred
 from cotreat.models.registry import MODELS, Model, register
 from cotreat.priors.declare import state
 from cotreat.priors.defaults import PARAMETERS
@@ -32,7 +33,7 @@ ROW = Prior(
 
 def log_odds(study, arms, priors):
     """Add one effect of every combination, whatever the pair, to the model with interactions."""
-    combined = study.products(arms).sum(axis=1)
+    combined = centred(study.products, study, arms).sum(axis=1)
     return interaction.log_odds(study, arms, priors) + combined * state(priors, "theta")
 
 

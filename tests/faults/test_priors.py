@@ -178,7 +178,7 @@ def test_s6_a_pessimist_expects_harm():
 # --- S11: a prior that undoes, or makes, a conclusion -----------------------------------------------
 
 # ROR (17/23) (10/30) / ((20/20) (20/20)) = 0.246, Wald 95 % 0.246 exp(± 1.96 √0.436).
-UNDONE = {"none": (400, 100), "A": (400, 200), "B": (400, 200), "A+B": (80, 34)}
+UNDONE = {"none": (40, 10), "A": (40, 20), "B": (40, 20), "A+B": (40, 17)}
 
 
 def two_by_two(cells, more=""):
@@ -198,26 +198,26 @@ def caveats_of(record):
 
 def test_s11_a_prior_that_undoes_a_conclusion_is_named():
     record = fit_model(two_by_two(UNDONE), "interaction", engine="laplace")
-    (text,) = [one for one in caveats_of(record) if one.startswith("ror[A:B] is inconclusive")]
+    (text,) = [one for one in caveats_of(record) if "(ror), A × B is inconclusive" in one]
     assert "excludes 1" in text
     assert "the prior of the interactions (Normal(0, 0.5), set weak), which shifts it by +" in text
 
 
 def test_s11_a_prior_that_makes_a_conclusion_is_named():
-    study = two_by_two({"none": (60, 15), "A": (60, 21), "B": (60, 15), "A+B": (60, 21)})
-    # The odds ratio of A is 1.6 (0.7 to 3.5) by maximum likelihood; the belief expects 2.
+    study = two_by_two({"none": (60, 15), "A": (60, 23), "B": (60, 15), "A+B": (60, 23)})
+    # The odds ratio of A is 1.9 (0.9 to 4.0) by maximum likelihood; the belief expects 2.
     record = fit_model(study, "interaction", "grid:optimistic-strong", engine="laplace")
-    (text,) = [one for one in caveats_of(record) if one.startswith("odds_ratio[A vs none]")]
+    (text,) = [one for one in caveats_of(record) if one.startswith("odds ratio, A vs none")]
     assert "is conclusive" in text
     assert "includes 1" in text
     assert "the prior of the effects (Normal(0.693147, 0.421" in text
 
 
 def test_the_shift_of_a_prior_is_exact_where_all_is_normal():
-    """θ ~ Normal(0, diag(1, 0.25)), y = (2, 2) about Aθ with unit variances: both posteriors in closed form."""
+    """θ ~ Normal(0, diag(1, 0.25)), y = (2, 4) about Aθ with unit variances: both posteriors in closed form."""
     prior_shift = importlib.import_module("cotreat.results.prior_shift")
     rng = np.random.default_rng(3)
-    design, y, sds = np.array([[1, 0], [1, 1]]), np.array([2, 2]), np.array([1, 0.5])
+    design, y, sds = np.array([[1, 0], [1, 1]]), np.array([2, 4]), np.array([1, 0.5])
 
     def posterior(precision):
         information = design.T @ design + np.diag(precision)
@@ -261,12 +261,14 @@ kind = "odds_ratio"
 contrast = "B vs C"
 value = 1.50
 ci = [0.80, 2.81]
+source = "made up"
 [[reported]]
 id = "adjusted"
 kind = "odds_ratio"
 contrast = "A vs C"
 value = 2.00
 ci = [1.10, 3.64]
+source = "made up"
 adjusted = true
 """
 
@@ -292,14 +294,14 @@ def test_s16_the_caveats_of_a_fit_state_the_same():
 
 def test_s18_a_strong_effect_is_not_blamed_on_the_baseline():
     study = load_study(str(CASES / "strong-effect.toml"))
-    record = fit_model(study, "interaction", "weak", engine="laplace")
+    record = fit_model(study, "additive", "weak", engine="laplace")
     # 64 of 75 against 17 of 81 events: an odds ratio of 22, beyond the weak prior of an effect.
     (line,) = [one for one in checks.cautions(checks.checks(record)) if "prior conflict" in one]
     assert "(effect of S)" in line
     assert "--priors exposures" in line
     assert "baseline" not in line
     # Exposures that are judged on the event of a harm have the wider prior by default.
-    default = fit_model(study, "interaction", engine="laplace")
+    default = fit_model(study, "additive", engine="laplace")
     assert not [one for one in checks.cautions(checks.checks(default)) if "prior conflict" in one]
 
 
