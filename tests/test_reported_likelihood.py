@@ -797,9 +797,11 @@ def test_counted_arms_are_binomial_and_claims_of_them_alone_are_no_evidence():
     for _ in range(3):
         point = {k: rng.normal(-0.5, 0.3, v.shape) for k, v in built.initial_point().items()}
         assert both[0](point) == both[1](point)
-        a, b, _ = point["beta"]
-        level = np.array([a, b, a + b + point["gamma"][0]])
-        level += point["alpha"] - level.mean()
+        # The intercept is the mean of all regimens of the cohort, also of those of unknown size.
+        columns = [study.content(study.present), study.products(study.present)]
+        effects = sum(x @ point[n] for x, n in zip(columns, ("beta", "gamma"), strict=True))
+        every = point["alpha"] + effects - effects.mean()
+        level = every[[study.present.index(arm) for arm in ("A", "B", "A+B")]]
         risk = averages(level, np.exp(point["sigma_log__"]))[0]
         expected = stats.binom.logpmf([25, 40, 45], [60, 210, 110], risk).sum()
         assert counts(point) == pytest.approx(expected, rel=1e-10)
