@@ -14,12 +14,13 @@ from scipy.special import expit
 from cotreat import audit, load_study, parse_study
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics import checks
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.sampling import fit_model
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
-from cotreat.report.caveats import caveats
+from cotreat.report.caveats import CAUTION, _crude_and_adjusted, caveats
 from cotreat.results.summary import summary_of
 from cotreat.study.regimens import parse
 from tests.conftest import THREE, THREE_CELLS, arms
@@ -283,10 +284,10 @@ def test_s16_adjusted_beside_crude_numbers_assume_no_confounding():
 
 
 def test_s16_the_caveats_of_a_fit_state_the_same():
-    study = parse_study(THREE + REPORTED)
-    record = fit_model(study, "additive", engine="laplace", draws=200)
-    found = caveats(summary_of(record), record.evidence)
-    assert any("what was adjusted for did not confound" in one.text for one in found)
+    (numbers,) = resolve(parse_study(THREE + REPORTED))
+    (found,) = _crude_and_adjusted(numbers.reported)
+    assert found.severity == CAUTION
+    assert "what was adjusted for did not confound" in found.text
 
 
 # --- S18: what conflicts ----------------------------------------------------------------------------
