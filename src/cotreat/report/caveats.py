@@ -31,6 +31,7 @@ from cotreat.models.registry import described
 from cotreat.report.templates import texts
 from cotreat.report.wording import capital, listed
 from cotreat.results.monte_carlo import share
+from cotreat.results.prior_shift import Mover
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR
 from cotreat.study import regimens
 from cotreat.study.conditioning import conditioning_of
@@ -98,7 +99,7 @@ def caveats(
     summary: pd.DataFrame,
     evidence: Evidences,
     cautions: Sequence[str] = (),
-    moved: Mapping[Key, str] | None = None,
+    moved: Mapping[Key, Mover] | None = None,
 ) -> list[Caveat]:
     """List the caveats of a fit, the most serious first.
 
@@ -313,7 +314,7 @@ def _odds_for_risks(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
         yield Caveat.of("rare", side=study.outcome.synergy_on, highest=highest)
 
 
-def _against_intervals(table: pd.DataFrame, moved: Mapping[Key, str]) -> Iterator[Caveat]:
+def _against_intervals(table: pd.DataFrame, moved: Mapping[Key, Mover]) -> Iterator[Caveat]:
     """Name each question on which posterior and confidence interval differ in being conclusive."""
     rows = table[(table.estimator == POSTERIOR) & table.measure.isin(_JUDGED)]
     rows = rows[rows.probability.notna()]
@@ -328,26 +329,23 @@ def _against_intervals(table: pd.DataFrame, moved: Mapping[Key, str]) -> Iterato
     yield from _differing(found[~is_conclusive & ~includes], "undone", moved)
 
 
-def _differing(found: pd.DataFrame, key: str, moved: Mapping[Key, str]) -> Iterator[Caveat]:
+def _differing(found: pd.DataFrame, key: str, moved: Mapping[Key, Mover]) -> Iterator[Caveat]:
     """Yield a caveat per question, or one for all if they are many; the prior is named."""
+    found = found.drop_duplicates(["label", "judged_on"])  # of several intervals the first
     if len(found) > MANY:
+        found = found.sort_values("scale", key=lambda scale: scale == "", kind="stable")
         labels = ", ".join(row.label for row in found.head(MANY).itertuples())
-        priors = listed(
-            dict.fromkeys(filter(None, (moved.get(_key(r)) for r in found.itertuples())))
-        )
-        why = f"; {priors} moves them most" if priors else ""
+        movers = [moved.get((row.label, row.judged_on)) for row in found.itertuples()]
+        priors = listed(dict.fromkeys(one.prior for one in movers if one is not None))
+        why = f" ({priors})" if priors else ""
         yield Caveat.of(f"{key}_many", number=len(found), labels=labels, why=why)
         return
     for row in found.itertuples():
         limits = {"interval": row.interval_ml, "lower": row.lower_ml, "upper": row.upper_ml}
         facts = {"label": row.label, "probability": share(row.probability), "null": row.null}
-        prior = moved.get(_key(row), "")
-        why = f"{prior}, or the" if prior else "prior, or"
+        mover = moved.get((row.label, row.judged_on))
+        why = "prior" if mover is None else f"{mover.prior}, {mover.how}"
         yield Caveat.of(key, **facts, **limits, estimate=row.estimate, why=why)
-
-
-def _key(row: Any) -> Key:
-    return row.label, row.judged_on
 
 
 _JUDGED = ("odds_ratio", *representatives().values())

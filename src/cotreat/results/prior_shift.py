@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -189,7 +189,22 @@ NAMES = {
 }
 
 
-def named(table: pd.DataFrame, fit: Fit) -> dict[tuple[str, str], str]:
+class Mover(NamedTuple):
+    """The prior that moves an estimate most.
+
+    Attributes
+    ----------
+    prior : str
+        Words such as ``the prior of the interactions, Normal(0, 0.5) of the set weak``.
+    how : str
+        Words such as ``which shifts it by +1.3 posterior SDs``.
+    """
+
+    prior: str
+    how: str
+
+
+def named(table: pd.DataFrame, fit: Fit) -> dict[tuple[str, str], Mover]:
     """Name the prior that moves each estimand most.
 
     Parameters
@@ -202,28 +217,23 @@ def named(table: pd.DataFrame, fit: Fit) -> dict[tuple[str, str], str]:
     Returns
     -------
     dict
-        By label and scale, words such as ``the prior of the interactions (Normal(0, 0.5), set weak), which shifts it by
-        1.3 posterior SDs``. An estimand about which the data contain too little is absent.
+        By label and the scale on which the estimand is judged.
     """
-    abouts = [name for name in NAMES if name in table]
-    words = {}
+    abouts = [about for about in NAMES if about in table]
+    movers = {}
     for row in table.to_dict("records"):
-        known = {about: row[about] for about in abouts if not np.isnan(row[about])}
-        unknown = [about for about in abouts if about not in known]
-        about = unknown[-1] if unknown else max(known, key=lambda name: abs(known[name]))
-        how = "without which the data do not determine it"
-        if not unknown:
-            how = f"which shifts it by {known[about]:+.1f} posterior SDs".replace("-", "−")
-        words[row["label"], row["judged_on"]] = f"{NAMES[about]} ({_law(about, fit)}), {how}"
-    return words
+        unknown = [about for about in abouts if np.isnan(row[about])]
+        about = unknown[-1] if unknown else max(abouts, key=lambda one, row=row: abs(row[one]))  # type: ignore[misc]
+        how = f"which shifts it by {row[about]:+.1f} posterior SDs".replace("-", "−")
+        how = "without which the data do not determine it" if unknown else how
+        prior = f"{NAMES[about]}, {_law(about, fit)} of the set {fit.priors.name}"
+        movers[row["label"], row["judged_on"]] = Mover(prior, how)
+    return movers
 
 
 def _law(about: str, fit: Fit) -> str:
-    """Return the distribution of a prior with the name of its set: ``Normal(0, 0.5), set weak``."""
-    variables = {**{of: name for name, of in VARIABLES.items()}, REGIMENS: "tau_arm"}
-    rows = [
-        r for r in fit.priors.rows if r.variable in (variables[about], "mu") and r.variable != "eta"
-    ]
-    own = next((r for r in rows if r.variable == variables[about]), *rows[:1])
-    numbers = ", ".join(f"{value:g}" for value in own.numbers().values())
-    return f"{own.distribution}({numbers}), set {fit.priors.name}"
+    """Return the distribution of a prior: ``Normal(0, 0.5)``."""
+    names = {BASELINE: ("alpha", "m"), EFFECTS: ("beta",), INTERACTIONS: ("gamma", "mu")}
+    wanted = names.get(about, ("tau_arm",))
+    row = next(row for row in fit.priors.rows if row.variable in wanted)
+    return f"{row.distribution}({', '.join(f'{value:g}' for value in row.numbers().values())})"
