@@ -159,7 +159,7 @@ def _others() -> Iterator[Unit]:
         yield Unit(f"widths/{sizes}", widths, files, minutes)
     prior = "-m", f"{SCRIPT}baseline_prior", "--out", "{work}"
     cases = (Case("counts", "interaction"),)
-    yield Unit("baseline_prior", prior, ("verify/baseline_prior.csv",), 40.0, cases)
+    yield Unit("baseline_prior", prior, ("verify/baseline_prior.csv",), 3.0, cases)
     simuk = "-m", f"{SCRIPT}simuk_check", "{work}"
     cases = Case("counts", "interaction"), Case("counts-three", "exchangeable")
     yield Unit("calibration/simuk", simuk, ("calibration/simuk.csv",), 30.0, cases)
