@@ -336,8 +336,8 @@ def _differing(found: pd.DataFrame, key: str, moved: Mapping[Key, Mover]) -> Ite
         found = found.sort_values("scale", key=lambda scale: scale == "", kind="stable")
         labels = ", ".join(row.label for row in found.head(MANY).itertuples())
         movers = [moved.get((row.label, row.judged_on)) for row in found.itertuples()]
-        priors = listed(dict.fromkeys(one.prior for one in movers if one is not None))
-        why = f" ({priors})" if priors else ""
+        priors = list(dict.fromkeys(one.prior for one in movers if one is not None))
+        why = f" ({listed(priors)})" if priors else ""
         yield Caveat.of(f"{key}_many", number=len(found), labels=labels, why=why)
         return
     for row in found.itertuples():
