@@ -347,16 +347,6 @@ class MatchedSets(Counts):
 
     # --- Checks ----------------------------------------------------------------------------------
 
-    def prior_conflict(self, tree: xr.DataTree) -> None:  # type: ignore[override]  # noqa: ARG002
-        """Return None: sets have no risks that a prior could expect.
-
-        Parameters
-        ----------
-        tree
-            Draws of a fit.
-        """
-        return
-
     def misfit(self, tree: xr.DataTree) -> Discrepancy | None:  # type: ignore[override]
         """Compare the events of the informative sets by regimen with replicated ones by χ².
 
