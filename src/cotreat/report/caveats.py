@@ -368,7 +368,12 @@ def _not_identified(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     without = ", ".join(regimen for regimen in study.regimens if regimen not in study.present)
     if len(own) and not study.has_uncounted:
         where = "; ".join(f"{row.pair} {_given(row)}" for row in own.itertuples())
-        yield Caveat.of("not_identified", where=where, regimens=without)
+        what = (
+            f"the risk of regimens without patients ({without})"
+            if without
+            else "more than the evidence"
+        )
+        yield Caveat.of("not_identified", where=where, what=what)
 
 
 def _given(row: Any) -> str:
