@@ -30,9 +30,11 @@ WORDS = {
     "product": ("A", "B"),
     "adjusted_product": ("A", "B"),
     "products": (("A", "B"), ("A", "C")),
+    "regimen": ("A+B",),
+    "set": ("A",),
 }
 # Each group of arms has a log-odds of its own, so that nothing is iterated.
-CLOSED = ("regimens", "sets", "product")
+CLOSED = ("regimens", "sets", "product", "regimen", "set")
 SIGMAS = (None, 0.0, 0.3, 0.8, 1.5, 2.5)
 # 61 nodes here against 15 there: the coefficients must not depend on how the score is averaged.
 FINE, SHARES = np.polynomial.hermite_e.hermegauss(61)
