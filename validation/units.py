@@ -165,6 +165,20 @@ def _others() -> Iterator[Unit]:
     yield Unit("calibration/simuk", simuk, ("calibration/simuk.csv",), 30.0, cases)
 
 
+MODE_PARTS = 20
+"""Number of parts of the simulated studies with unknown arm sizes."""
+
+
+def _modes() -> Iterator[Unit]:
+    """Yield one unit per part of the simulated studies with unknown arm sizes, then their summary."""
+    script, parts = ("-m", f"{SCRIPT}modes", "--out", "{work}"), []
+    for part in range(MODE_PARTS):
+        parts.append(f"verify/modes/part-{part:02}.csv")
+        yield Unit(f"modes/part-{part:02}", (*script, "--part", str(part)), (parts[-1],), 10.0)
+    summary = (*script, "--summary", str(RESULTS / "verify" / "modes"))
+    yield Unit("modes/summary", summary, ("verify/modes/summary.csv",), 0.1)
+
+
 def _replace(source: Path, target: Path) -> None:
     """Replace a folder by another one."""
     if target.exists():
@@ -231,5 +245,5 @@ def _long_tests() -> Iterator[Unit]:
         yield Unit(f"tests/{name}", command, (f"verify/tests/{name}.txt",), minutes, cases)
 
 
-UNITS = (*_calibrations(), *_laplace(), *_others(), *_long_tests(), *_reanalyses())
+UNITS = (*_calibrations(), *_laplace(), *_others(), *_modes(), *_long_tests(), *_reanalyses())
 """All units, in the order of execution."""

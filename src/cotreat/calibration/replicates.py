@@ -8,10 +8,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.core.errors import ModelError
-from cotreat.evidence.protocol import Given, share_orders_of
+from cotreat.evidence.protocol import Evidences, Given, share_orders_of
 from cotreat.evidence.resolve import resolve
-from cotreat.inference import laplace, vectorise
+from cotreat.inference import laplace, tempering, vectorise
 from cotreat.inference.batch import compiled
+from cotreat.inference.search import search_of
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model, find_model
@@ -224,21 +225,34 @@ def run_batch(batch: Batch) -> list[Replicate]:
         In the order of the batch.
     """
     density, base = batch.job.density, batch.job.numbers
+    evidence = resolve(batch.job.study)
     return [
-        _replicate(density, truth, {**base, **data}, (batch.seed, batch.first + at))
+        _replicate(density, evidence, truth, {**base, **data}, (batch.seed, batch.first + at))
         for at, (truth, data) in enumerate(zip(batch.truth, batch.evidence, strict=True))
     ]
 
 
-def _replicate(density: Density, truth: Array, numbers: Given, seed: tuple[int, int]) -> Replicate:
-    """Approximate a posterior, with more draws and rounds while it is unreliable, and draw from it."""
-    rng, points, surface = np.random.default_rng(seed), truth[None], density.surface(numbers)
+def _replicate(
+    density: Density, evidence: Evidences, truth: Array, numbers: Given, seed: tuple[int, int]
+) -> Replicate:
+    """Approximate a posterior, with more draws and rounds while it is not good, and draw from it.
+
+    A posterior that stays so is sampled by sequential Monte Carlo.
+    """
+    rng, surface = np.random.default_rng(seed), density.surface(numbers)
+    search = search_of(density, evidence, numbers, rng)
     for settings in (FIRST, *RETRIES * [AGAIN]):
         posterior = laplace.approximate(
-            surface, density.start, density.spreads, seed=int(rng.integers(2**31)), **settings
+            *(surface, density.start, density.spreads),
+            seed=int(rng.integers(2**31)),
+            search=search,
+            **settings,
         )
-        if posterior.verdict != laplace.UNRELIABLE:
-            drawn = rng.choice(len(posterior.points), RANKED, p=posterior.weights)
-            points = np.concatenate([points, posterior.points[drawn]])
+        if not laplace.must_repeat(posterior, search):
+            drawn = posterior.points[rng.choice(len(posterior.points), RANKED, p=posterior.weights)]
             break
+    else:
+        sample = tempering.sample(surface, density.start, density.widths, rng)
+        drawn = rng.permutation(sample.points.reshape(-1, density.size))[:RANKED]
+    points = np.concatenate([truth[None], drawn])
     return Replicate(points, density.log_likelihood(points, numbers))

@@ -41,7 +41,7 @@ from cotreat.results.supplementary import Task
 def compare(task: Task) -> ModelComparison:
     """Compare the models of a study.
 
-    Models without a fit are fitted by Laplace's approximation or, where it is unreliable, by NUTS.
+    Models without a fit are fitted by Laplace's approximation or, where it is not good, by another engine.
 
     Parameters
     ----------

@@ -280,8 +280,8 @@ def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset
         relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
         yield _at_most("MCSE / SD", *_worst(relative, max), MCSE)
         yield from _nuts(stats)
-        if "replaced" in stats.attrs:
-            yield replaced("numpyro", stats.attrs["replaced"])
+    if "replaced" in stats.attrs:
+        yield replaced("smc" if "log_evidence" in stats else "numpyro", stats.attrs["replaced"])
 
 
 def _weights(stats: xr.Dataset) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,114 @@ class Sizes:
             directions.append(np.zeros((len(self.fixed), basis.shape[1])))
             directions[-1][list(arms)] = basis
         return np.hstack(directions)
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Arms whose size the totals do not determine, in order."""
+        return tuple(sorted({*(arm for arms, _ in self.blocks for arm in arms), *self.loose}))
+
+    @cached_property
+    def _patients(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Totals of the free arms: rows that sum sizes, shape (total, arm), and their values."""
+        rows = np.zeros((len(self.blocks), len(self.fixed)))
+        for row, (arms, _) in zip(rows, self.blocks, strict=True):
+            row[list(arms)] = 1.0
+        totals = np.array([total for _, total in self.blocks])
+        if self.polytope is None:
+            return rows, totals
+        # All linear functions of the sizes that are constant in the polytope.
+        left, _, _ = np.linalg.svd(self.polytope.basis)
+        more = np.zeros((left.shape[1] - self.polytope.basis.shape[1], len(self.fixed)))
+        more[:, list(self.loose)] = left[:, self.polytope.basis.shape[1] :].T
+        values = more[:, list(self.loose)] @ self.polytope.centre
+        return np.vstack([rows, more]), np.concatenate([totals, values])
+
+    def excess(self, n: NDArray[Any]) -> NDArray[Any]:
+        """Return by how much sizes exceed each total, relative to the total.
+
+        Parameters
+        ----------
+        n
+            Patients by arm, shape (arm,), real or complex.
+
+        Returns
+        -------
+        ndarray, shape (total,)
+            0 where the sizes satisfy the totals.
+        """
+        rows, totals = self._patients
+        excess: NDArray[Any] = (rows @ n - totals) / np.maximum(np.abs(totals), 1.0)
+        return excess
+
+    def draws(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw sizes uniformly under the constraints.
+
+        Parameters
+        ----------
+        count
+            Number of draws.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        ndarray, shape (count, arm)
+            Patients by arm, or shares of them where no total is reported.
+        """
+        n = np.repeat(self.fixed[None], count, axis=0)
+        for arms, total in self.blocks:
+            n[:, list(arms)] = total * rng.dirichlet(np.ones(len(arms)), count)
+        if self.polytope is not None:
+            at = self.polytope.draws(count, rng)
+            n[:, list(self.loose)] = self.polytope.centre + at @ self.polytope.basis.T
+        return n
+
+    def projected(self, n: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sizes under the constraints that are nearest to given ones.
+
+        Parameters
+        ----------
+        n
+            Patients by arm, shape (arm,).
+
+        Returns
+        -------
+        ndarray, shape (arm,)
+            Sizes that satisfy the totals; those of fixed arms unchanged.
+        """
+        projected = np.where(np.isin(range(len(n)), self.free), n, self.fixed)
+        for arms, total in self.blocks:
+            projected[list(arms)] *= total / projected[list(arms)].sum()
+        if self.polytope is not None:
+            basis, centre = self.polytope.basis, self.polytope.centre
+            off = basis @ (basis.T @ (projected[list(self.loose)] - centre))
+            # Shrink towards the centre until every arm keeps patients.
+            reach = np.max(-off / centre)
+            projected[list(self.loose)] = centre + off / max(1.0, reach / 0.98)
+        return projected
+
+    def variables_at(self, n: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Return the random variables of `cotreat.evidence.arm_sizes_prior.declare_sizes` at given sizes.
+
+        Parameters
+        ----------
+        n
+            Sizes under the constraints, shape (count, arm).
+
+        Returns
+        -------
+        dict
+            Values by name of a variable, with the sizes along the first axis.
+        """
+        names = self.variables
+        values = {
+            name: n[:, list(arms)] / total
+            for name, (arms, total) in zip(names, self.blocks, strict=False)
+        }
+        if self.polytope is not None:
+            off = n[:, list(self.loose)] - self.polytope.centre
+            values[SHARE] = off @ self.polytope.basis
+        return values
 
     @property
     def typical(self) -> NDArray[np.float64]:

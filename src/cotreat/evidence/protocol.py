@@ -118,6 +118,22 @@ class Discrepancy:
     advice: str
 
 
+@dataclass(frozen=True)
+class ShareStarts:
+    """Arm sizes from which the modes of a posterior are searched, as variables of the model.
+
+    Attributes
+    ----------
+    variables : dict
+        Values by name of a variable that divides a total among arms, with the starts along the first axis.
+    is_complete : bool
+        Whether they contain every solution of the equations of the reported numbers.
+    """
+
+    variables: dict[str, Array]
+    is_complete: bool
+
+
 class Evidence(Protocol):
     """One kind of evidence of one study, under one interpretation and stratification.
 
@@ -204,6 +220,23 @@ class Evidence(Protocol):
             Indices of the arms by variable, in the order of stick-breaking.
         """
         return {}
+
+    def size_starts(self, data: Given, rng: np.random.Generator) -> ShareStarts | None:  # noqa: ARG002
+        """Return arm sizes from which the modes of a posterior are searched.
+
+        Parameters
+        ----------
+        data
+            Numbers of the model, by name.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        ShareStarts or None
+            None where no arm size is unknown: no search beyond that of every posterior is needed.
+        """
+        return None
 
     # --- Identification --------------------------------------------------------------------------
 

@@ -337,6 +337,11 @@ class ReportedEstimates:
         return np.array([*tails, *(False,) * len(self.totals)], dtype=bool)
 
     @property
+    def is_count(self) -> NDArray[np.bool_]:
+        """Whether a row is the number of events of a total."""
+        return np.array([False] * len(self.reported_estimates) + [True] * len(self.totals))
+
+    @property
     def points(self) -> list[int]:
         """Rows that enter the likelihood as points."""
         return [at for at in self.kept if not self.is_tail[at]]

@@ -23,8 +23,10 @@ from cotreat.evidence.protocol import (
     Point,
     Predictor,
     ReportedCoefficient,
+    ShareStarts,
 )
 from cotreat.evidence.reported import ReportedEstimates, inferred_id
+from cotreat.evidence.size_equations import size_starts
 from cotreat.evidence.statistics import statistic_of
 from cotreat.priors.declare import numbers_of, state
 
@@ -190,6 +192,27 @@ class ReportedEvidence(Evidence):
             name: sorted(range(len(arms)), key=lambda at, arms=arms: -mentions[arms[at]])  # type: ignore[misc]
             for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False)
         }
+
+    def size_starts(self, data: Given, rng: np.random.Generator) -> ShareStarts | None:
+        """Return arm sizes that solve the equations of the reported numbers, or draws under the totals.
+
+        Parameters
+        ----------
+        data
+            Numbers of the model, by name.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        ShareStarts or None
+            None where every arm size is known.
+        """
+        sizes = self.reported.sizes
+        if not sizes.variables:
+            return None
+        starts = size_starts(self.reported, data, rng)
+        return ShareStarts(sizes.variables_at(starts.sizes), starts.is_complete)
 
     # --- Identification --------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 """Fit many specifications (study, interpretation, model, priors) by importance sampling.
 
 Specifications of one shape share a compiled density, and each fit starts from the proposal of the previous
-one. Every answer contains the Pareto k of its weights. Unreliable answers are marked as such; they are not
-refitted by another method.
+one. Every answer contains the Pareto k of its weights. Of reported estimates with unknown arm sizes, whose
+posteriors may have several modes, a fit that is not good is repeated by sequential Monte Carlo; other unreliable
+answers are marked as such.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from cotreat.core.constants import SEED
 from cotreat.estimands.estimand import CONDITIONAL
@@ -20,9 +23,10 @@ from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.protocol import Given, share_orders_of
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.statistics import STATISTICS
-from cotreat.inference import laplace, vectorise
-from cotreat.inference.laplace import USUAL, Approximation, Effort
+from cotreat.inference import laplace, tempering, vectorise
+from cotreat.inference.laplace import USUAL, Approximation, Effort, Proposal
 from cotreat.inference.sampling import prepare_jax
+from cotreat.inference.search import Search, search_of
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of, shape_of
 from cotreat.models.registry import MODELS, Model, find_model
@@ -32,6 +36,7 @@ from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
+LAPLACE, SMC = "laplace", "smc"
 RISK_DRAWS = ("risk", CONDITIONAL, "size", "sigma")
 """Variables of an answer, where the model has them."""
 EFFECTIVE, DRAWS = 1000, 4000
@@ -50,6 +55,8 @@ HELD = 8
 """Largest number of compiled densities in the cache of a process."""
 TRIED_AGAIN = 0.15
 """Share of draws that must be effective when the proposal of an unreliable fit is adapted again."""
+REPEATED = 1
+"""Part of the seed of a fit that is repeated."""
 FEW = 40
 """Up to this number, specifications are fitted in the current process, because a worker takes seconds to start."""
 
@@ -93,6 +100,8 @@ class Answer:
         Log marginal likelihood.
     risk_draws : xarray.Dataset
         Draws of equal weight from which estimands are computed, dims ``chain`` (one), ``draw`` and ``arm``.
+    engine : str
+        ``laplace``, or the engine that replaced it: ``smc``, without Pareto k.
     """
 
     study: Study
@@ -103,6 +112,7 @@ class Answer:
     effective: float
     log_evidence: float
     risk_draws: xr.Dataset
+    engine: str = LAPLACE
 
 
 def fit_many(
@@ -166,6 +176,13 @@ def fit_many(
     for some in finished:
         answers.update(some)
         on_progress(len(answers), len(tasks))
+    repeated = sum(answer.engine == SMC for answer in answers.values())
+    if repeated:
+        print(
+            f"{repeated} of {len(tasks)} fits by Laplace's approximation were not good: repeated by "
+            "sequential Monte Carlo",
+            file=sys.stderr,
+        )
     return [answers[at] for at in range(len(tasks))]
 
 
@@ -285,12 +302,16 @@ def _fit_part(
     prepare_jax()
     model = find_model(part[0].model, part[0].study)
     density = compiled(part[0].study, model, part[0].priors)
-    before, is_searched, is_worth_more, evidence = None, True, True, ("", "")
+    state, evidence = _State(), ("", "")
     for task in part:
-        if task.evidence != evidence:  # Reset the search flags whenever the data change.
-            before, is_searched, is_worth_more = before if is_searched else None, True, True
-        evidence = task.evidence
         numbers = given_of(task.study, model, task.priors)
+        if task.evidence != evidence:
+            # A search of other data says nothing about the modes of these.
+            rng = np.random.default_rng(seed + task.at)
+            search = search_of(density, resolve(task.study), numbers, rng)
+            before = None if search is not None or not state.is_searched else state.before
+            state = _State(search, before)
+        evidence = task.evidence
         approximate = partial(
             laplace.approximate,
             density.surface(numbers),
@@ -299,25 +320,86 @@ def _fit_part(
             seed=seed + task.at,
             effort=effort,
         )
-        if not is_searched:  # More draws cannot make the answer reliable.
-            approximation = approximate(first=before, effective=0)
+        approximation = state.fitted(approximate, effective)
+        answer = _answer(task, approximation, density, numbers, draws)
+        if not state.is_searched:
+            answer = replace(answer, verdict=laplace.UNRELIABLE)
+        # A transferred proposal may be borderline, because the search was good.
+        search = state.search if approximation.modes else None
+        is_repeated = laplace.must_repeat(approximation, search) or not state.is_searched
+        if is_repeated and state.may_repeat:
+            answer = state.repeated(answer, task, density, numbers)
+        yield task.at, answer
+
+
+@dataclass
+class _State:
+    """What the fits of one study share: the search for modes, and the proposal of the previous fit.
+
+    Attributes
+    ----------
+    search : Search or None
+        Independent search for modes.
+    before : Proposal or None
+        Proposal of the previous fit.
+    is_searched, is_worth_more, may_repeat : bool
+        Whether the search for modes is complete; whether more draws may make an unreliable answer reliable; and
+        whether sequential Monte Carlo may replace it.
+    """
+
+    search: Search | None = None
+    before: Proposal | None = None
+    is_searched: bool = True
+    is_worth_more: bool = True
+    may_repeat: bool = False
+
+    def __post_init__(self) -> None:
+        self.may_repeat = self.search is not None
+
+    def fitted(self, approximate: Callable[..., Approximation], effective: int) -> Approximation:
+        """Fit a specification, and keep its proposal."""
+        if not self.is_searched:  # More draws cannot make the answer reliable.
+            approximation = approximate(first=self.before, effective=0)
         else:
             # The first proposal must be good, because all later fits start from it.
-            enough = laplace.ENOUGH if before is None else None
-            approximation = approximate(first=before, effective=effective, enough=enough)
+            enough = laplace.ENOUGH if self.before is None else None
+            approximation = approximate(
+                first=self.before, effective=effective, enough=enough, search=self.search
+            )
             if approximation.modes:  # A new search for modes was made.
-                is_searched = approximation.is_searched
-            elif is_worth_more and (
+                self.is_searched = approximation.is_searched
+            elif self.is_worth_more and (
                 approximation.verdict == laplace.UNRELIABLE or approximation.effective < effective
             ):
                 approximation = approximate(
                     first=approximation.proposal, effective=effective, enough=TRIED_AGAIN
                 )
             # If a second attempt stays unreliable, those of neighbouring priors will as well.
-            is_worth_more = approximation.verdict != laplace.UNRELIABLE
-        before = approximation.proposal
-        answer = _answer(task, approximation, density, numbers, draws)
-        yield task.at, answer if is_searched else replace(answer, verdict=laplace.UNRELIABLE)
+            self.is_worth_more = approximation.verdict != laplace.UNRELIABLE
+        self.before = approximation.proposal
+        return approximation
+
+    def repeated(self, answer: Answer, task: _Task, density: Density, numbers: Given) -> Answer:
+        """Repeat a fit by sequential Monte Carlo; later fits start from its particles."""
+        rng = np.random.default_rng((task.at, REPEATED))
+        surface = density.surface(numbers)
+        sample = tempering.sample(surface, density.start, density.widths, rng)
+        self.may_repeat = sample.is_stable
+        if not sample.is_stable:
+            return answer
+        points = sample.points.reshape(-1, density.size)
+        self.before = Proposal.of(tempering.mixture(points, rng))
+        self.is_searched = self.is_worth_more = True
+        count = answer.risk_draws.sizes["draw"]
+        return replace(
+            answer,
+            pareto_k=np.nan,
+            verdict=laplace.GOOD,
+            effective=sample.effective,
+            log_evidence=sample.log_evidence,
+            risk_draws=_risk_draws(task, density, numbers, rng.permutation(points)[:count]),
+            engine=SMC,
+        )
 
 
 _held: dict[tuple[str, tuple[str, ...]], Density] = {}
@@ -358,9 +440,6 @@ def _answer(
 ) -> Answer:
     """Return the answer of a task: equally weighted risk draws with the diagnostics of the approximation."""
     points = approximation.resampled(1, draws, np.random.default_rng(task.at))[0]
-    values = density.deterministics(RISK_DRAWS, points, numbers)
-    risk_draws = vectorise.labelled(density.built, values, 1)
-    risk_draws["risk"].attrs["risk_kind"] = task.study.risk_kind
     return Answer(
         task.study,
         task.model,
@@ -369,5 +448,15 @@ def _answer(
         approximation.verdict,
         approximation.effective,
         approximation.log_evidence,
-        risk_draws.assign_coords(draw=range(draws)),
+        _risk_draws(task, density, numbers, points),
     )
+
+
+def _risk_draws(
+    task: _Task, density: Density, numbers: Given, points: NDArray[np.float64]
+) -> xr.Dataset:
+    """Return the labelled risk draws at points."""
+    values = density.deterministics(RISK_DRAWS, points, numbers)
+    risk_draws = vectorise.labelled(density.built, values, 1)
+    risk_draws["risk"].attrs["risk_kind"] = task.study.risk_kind
+    return risk_draws.assign_coords(draw=range(len(points)))

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 ENGINES = {
     "numpyro": "NUTS by NumPyro on JAX (the default)",
-    "laplace": "Laplace's approximation corrected by importance sampling: seconds, without warm-up; replaced "
-    "by NUTS if its Pareto k is unreliable",
+    "laplace": "Laplace's approximation corrected by importance sampling: seconds, without warm-up; a fit that "
+    "is not good is repeated by NUTS, or by smc where arm sizes are unknown",
     "smc": "tempered sequential Monte Carlo on blackjax, slower; for posteriors that NUTS cannot explore",
 }
 """Descriptions of the samplers by name, the default first."""

@@ -8,20 +8,23 @@ al., Scand J Stat 2012;39:798). Fresh draws from the adapted proposal receive Pa
 measures their reliability (Vehtari et al., J Mach Learn Res 2024;25:72).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from cotreat.core.constants import GOOD_K, UNRELIABLE_K, VERDICTS
+from cotreat.inference import tempering
 from cotreat.inference.gaussian_mixture import Normals, scattered, terms, union
 from cotreat.inference.modes import (
     FAR_BELOW,
     Array,
     Mode,
+    Search,
     Surface,
     climb,
+    climb_all,
     find_modes,
     finite,
     starts,
@@ -34,6 +37,10 @@ ENOUGH, EACH_WANTED = 0.5, 1.25e-4
 draw, which applies if it is smaller."""
 OUT_OF_REACH = 8.0
 """A proposal misses a mode if the log weight of a draw there exceeds the log mean weight by more than this."""
+WIDER = 1.5
+"""Factor of the covariances of a proposal whose weights are not good: its tails are too light."""
+CLIMBS = 12
+"""Largest number of particles of sequential Monte Carlo from which modes are searched that a proposal misses."""
 ENOUGH_TRANSFERRED = 0.05
 """Share of effective draws required of a transferred proposal, because more draws cost less than adapting."""
 PILOT = 500
@@ -233,6 +240,24 @@ def verdict(pareto_k: float) -> str:
     return GOOD if pareto_k < GOOD_K else BORDERLINE if pareto_k < UNRELIABLE_K else UNRELIABLE
 
 
+def must_repeat(found: Approximation, search: Search | None) -> bool:
+    """Return whether a fit must be repeated by another method.
+
+    Parameters
+    ----------
+    found
+        The approximation.
+    search
+        The independent search for its modes; None where none was needed.
+
+    Returns
+    -------
+    bool
+        True for an unreliable fit, and where modes had to be searched for any fit that is not good.
+    """
+    return found.verdict == UNRELIABLE or (search is not None and found.verdict != GOOD)
+
+
 def approximate(
     surface: Surface,
     start: Array,
@@ -244,6 +269,7 @@ def approximate(
     enough: float | None = None,
     most: int = MOST_DRAWS,
     effort: Effort = USUAL,
+    search: Search | None = None,
 ) -> Approximation:
     """Approximate a distribution from its log density by adaptive importance sampling.
 
@@ -271,6 +297,9 @@ def approximate(
     effort
         Computing effort of the adaptation. `USUAL` is used if the search for modes is incomplete, because more
         effort does not help then.
+    search
+        Independent search, for posteriors that may have several modes; with `first` only where that misses a
+        mode. The search for modes is complete only if it finds no mass that the proposal misses.
 
     Returns
     -------
@@ -286,62 +315,146 @@ def approximate(
     -----
     Cornuet et al., Scand J Stat 2012;39:798; Vehtari et al., J Mach Learn Res 2024;25:72.
     """
-    if enough is None:
-        enough = min(ENOUGH, EACH_WANTED * effective) if first is None else ENOUGH_TRANSFERRED
     rng = np.random.default_rng(seed)
-    modes: list[Mode] = []
-    is_searched = True
-    if first is None:
-        modes, is_searched = find_modes(surface, start, rng)
+    sampling = _Sampling(surface, start, spreads, effective, most, rng)
+    if first is not None:
+        share = ENOUGH_TRANSFERRED if enough is None else enough
+        found = sampling.transferred(first, share, effort)
+        if not (effective > 0 and sampling.misses_a_mode(found)):
+            return found
+    share = min(ENOUGH, EACH_WANTED * effective) if enough is None else enough
+    found = sampling.searched(share, effort, search)
+    return found if search is None else sampling.confirmed(found, search, share, effort)
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """Importance sampling of one density, from proposals of several origins."""
+
+    surface: Surface
+    start: Array
+    spreads: NDArray[np.int64]
+    effective: float
+    most: int
+    rng: np.random.Generator
+
+    def searched(self, enough: float, effort: Effort, search: Search | None) -> Approximation:
+        """Sample from a proposal that is adapted from the modes of the density."""
+        modes, is_searched = find_modes(self.surface, self.start, self.rng, search)
         effort = effort if is_searched else USUAL
-        initial = Proposal(nested(surface, modes, spreads), modes[0], is_adapted=False)
-        proposal = _adapted(surface, initial, enough, effort, rng)
-    else:
-        # The proposal of a similar distribution is used unchanged if enough of its draws are effective. Otherwise
-        # its nodes are recomputed at the mode of this distribution, or its fitted mixture is moved there.
-        proposal = first
-        _, logs = _weighted_draws(surface, first.normals, PILOT, rng)
-        is_good = effective_draws(logs) > enough * PILOT
-        if not is_good and (now := climb(surface, first.summit.at, first.summit.root)) is not None:
-            proposal = first.moved(now)
-            if len(spreads) and not first.is_adapted:
-                proposal = Proposal(nested(surface, [now], spreads), now, is_adapted=False)
-    points, logs = _weighted_draws(surface, proposal.normals, effort.draws, rng)
-    if first is not None and effective_draws(logs) < enough * effort.draws:
-        proposal = _adapted(surface, proposal, enough, effort, rng)
-        points, logs = _weighted_draws(surface, proposal.normals, effort.draws, rng)
-    while (reached := effective_draws(logs)) < effective and len(points) < most:
-        if first is not None and reached < HOPELESS * enough * len(points):
-            break
-        more = int(1.2 * len(points) * (effective / reached - 1)) + effort.draws // 4
-        others, other_logs = _weighted_draws(
-            surface, proposal.normals, min(more, most - len(points)), rng
-        )
-        points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
-    weights, k = smoothed(logs)
-    evidence = _log_mean(logs, weights)
-    is_doubtful = not modes and effective > 0
-    if is_doubtful and _misses_a_mode(surface, start, proposal, evidence, rng):
-        return approximate(
-            surface,
-            start,
-            spreads,
-            effective=effective,
-            seed=seed,
-            enough=enough,
-            most=most,
-            effort=effort,
-        )
-    return Approximation(
-        points,
-        weights,
-        k,
-        1 / float(np.sum(weights**2)),
-        evidence,
-        len(modes),
-        is_searched,
-        proposal,
-    )
+        normals = nested(self.surface, modes, self.spreads)
+        initial = Proposal(normals, modes[0], is_adapted=False)
+        proposal = _adapted(self.surface, initial, enough, effort, self.rng)
+        points, logs = self._enlarged(proposal, *self._drawn(proposal, effort.draws), effort)
+        return self._weighted(points, logs, proposal, len(modes), is_searched)
+
+    def transferred(self, first: Proposal, enough: float, effort: Effort) -> Approximation:
+        """Sample from the proposal of a similar distribution, adapted where it does not suffice."""
+        proposal = self._moved(first, enough)
+        points, logs = self._drawn(proposal, effort.draws)
+        if effective_draws(logs) < enough * effort.draws:
+            proposal = _adapted(self.surface, proposal, enough, effort, self.rng)
+            points, logs = self._drawn(proposal, effort.draws)
+        points, logs = self._enlarged(proposal, points, logs, effort, HOPELESS * enough)
+        return self._weighted(points, logs, proposal, 0, is_searched=True)
+
+    def confirmed(
+        self, found: Approximation, search: Search, enough: float, effort: Effort
+    ) -> Approximation:
+        """Compare with sequential Monte Carlo where the starts are not known to reach every mode.
+
+        Modes of relevant mass that the proposal misses are added to it.
+        """
+        if verdict(found.pareto_k) != GOOD:
+            found = self._improved(found, effort)
+        if search.is_complete and found.is_searched:
+            return found
+        particles = tempering.search(self.surface, self.start, search.widths, self.rng)
+        missed = self._missed(particles, found, search)
+        if not missed:
+            return replace(found, is_searched=True)
+        more = nested(self.surface, missed, self.spreads)
+        both = union((0.5, more), (0.5, found.proposal.normals))
+        again = self.transferred(Proposal.of(both), enough, effort)
+        is_searched = not self._missed(particles, again, search)
+        return replace(again, modes=found.modes + len(missed), is_searched=is_searched)
+
+    def _missed(
+        self, particles: tempering.Particles, found: Approximation, search: Search
+    ) -> list[Mode]:
+        """Return the modes near particles of large weight, of relevant mass, that the proposal misses."""
+        excess = particles.heights - found.proposal.normals.log_density(terms(particles.points))
+        far = np.flatnonzero(excess - found.log_evidence > OUT_OF_REACH)
+        if not len(far):
+            return []
+        some = self.rng.permutation(far)[:CLIMBS]
+        modes = climb_all(self.surface, particles.points[some], search.held)
+        return [mode for mode in modes if mode is not None and self._is_missed(mode, found)]
+
+    def _is_missed(self, mode: Mode, found: Approximation) -> bool:
+        """Return whether a mode has relevant mass and the proposal misses it."""
+        constant = 0.5 * len(mode.at) * np.log(2 * np.pi)
+        if mode.log_mass + constant < found.log_evidence - FAR_BELOW:
+            return False
+        density = float(found.proposal.normals.log_density(terms(mode.at[None]))[0])
+        return mode.log_density - density - found.log_evidence > OUT_OF_REACH
+
+    def _improved(self, found: Approximation, effort: Effort) -> Approximation:
+        """Draw again from a wider mixture that is also fitted to the weighted draws; keep the better result."""
+        count = min(len(found.points), effort.kept)
+        chosen = self.rng.choice(len(found.points), count, p=found.weights)
+        fitted = tempering.mixture(found.points[chosen], self.rng)
+        both = union((0.5, fitted), (0.5, found.proposal.normals))
+        proposal = Proposal.of(replace(both, covariances=WIDER * both.covariances))
+        points, logs = self._enlarged(proposal, *self._drawn(proposal, effort.draws), effort)
+        again = self._weighted(points, logs, proposal, found.modes, found.is_searched)
+        return again if again.pareto_k < found.pareto_k else found
+
+    def misses_a_mode(self, found: Approximation) -> bool:
+        """Return whether a transferred proposal misses a mode of relevant mass."""
+        summit = found.proposal.summit
+        best = next(starts(self.surface, self.start, self.rng))
+        mode = climb(self.surface, best, summit.root, known_mode=summit)
+        return mode is not None and mode is not summit and self._is_missed(mode, found)
+
+    def _moved(self, first: Proposal, enough: float) -> Proposal:
+        """Return a proposal unchanged if enough of its draws are effective, otherwise moved to the mode.
+
+        Its nodes are recomputed at the mode of this distribution, or its fitted mixture is moved there.
+        """
+        _, logs = self._drawn(first, PILOT)
+        if effective_draws(logs) > enough * PILOT:
+            return first
+        now = climb(self.surface, first.summit.at, first.summit.root)
+        if now is None:
+            return first
+        if len(self.spreads) and not first.is_adapted:
+            return Proposal(nested(self.surface, [now], self.spreads), now, is_adapted=False)
+        return first.moved(now)
+
+    def _drawn(self, proposal: Proposal, count: int) -> tuple[Array, Array]:
+        """Draw points from a proposal and return them with their log weights."""
+        return _weighted_draws(self.surface, proposal.normals, count, self.rng)
+
+    def _enlarged(
+        self, proposal: Proposal, points: Array, logs: Array, effort: Effort, hopeless: float = 0.0
+    ) -> tuple[Array, Array]:
+        """Add draws until enough are effective, there are `most`, or their share is hopeless."""
+        while (reached := effective_draws(logs)) < self.effective and len(points) < self.most:
+            if reached < hopeless * len(points):
+                break
+            more = int(1.2 * len(points) * (self.effective / reached - 1)) + effort.draws // 4
+            others, other_logs = self._drawn(proposal, min(more, self.most - len(points)))
+            points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
+        return points, logs
+
+    def _weighted(
+        self, points: Array, logs: Array, proposal: Proposal, modes: int, is_searched: bool
+    ) -> Approximation:
+        """Smooth the weights of draws from a proposal."""
+        weights, k = smoothed(logs)
+        effective, evidence = 1 / float(np.sum(weights**2)), _log_mean(logs, weights)
+        return Approximation(points, weights, k, effective, evidence, modes, is_searched, proposal)
 
 
 def smoothed(logs: Array) -> tuple[Array, float]:
@@ -411,27 +524,6 @@ def _weighted_draws(
     parts = np.array_split(points, -(-count // AT_ONCE))
     densities = np.concatenate([proposal.log_density(terms(part)) for part in parts])
     return points, finite(surface(points)) - densities
-
-
-def _misses_a_mode(
-    surface: Surface,
-    start: Array,
-    proposal: Proposal,
-    evidence: float,
-    rng: np.random.Generator,
-) -> bool:
-    """Return whether a transferred proposal misses a mode of relevant mass."""
-    summit = proposal.summit
-    best = next(starts(surface, start, rng))
-    mode = climb(surface, best, summit.root, known_mode=summit)
-    if (
-        mode is None
-        or mode is summit
-        or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW
-    ):
-        return False
-    weight = mode.log_density - float(proposal.normals.log_density(terms(mode.at[None]))[0])
-    return weight - evidence > OUT_OF_REACH
 
 
 def _cholesky(mode: Mode) -> Array:

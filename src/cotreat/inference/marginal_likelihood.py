@@ -19,6 +19,7 @@ from cotreat.inference import gaussian_mixture, laplace, nuts, vectorise
 from cotreat.inference.gaussian_mixture import Normals
 from cotreat.inference.laplace import Approximation, Proposal
 from cotreat.inference.sampling import target_accept_of
+from cotreat.inference.search import search_of
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model
@@ -89,7 +90,7 @@ class Marginals:
     def __init__(
         self, study: Study, model: Model, priors: PriorSet, posterior: xr.Dataset, seed: int
     ) -> None:
-        evidence = resolve(study)
+        self._evidence = evidence = resolve(study)
         self._target_accept = target_accept_of(evidence)
         self._built = build(study, model, priors)
         self._density = Density(self._built, share_orders_of(evidence))
@@ -196,7 +197,9 @@ class Marginals:
             if answer.verdict != laplace.UNRELIABLE:
                 self._proposals[at] = answer.proposal
         elif len(kept) <= FEW:
-            answer = approximate(seed=self._seed)
+            rng = np.random.default_rng(self._seed)
+            search = None if at else search_of(self._density, self._evidence, numbers, rng)
+            answer = approximate(seed=self._seed, search=search)
         else:
             answer = approximate(seed=self._seed, first=Proposal.of(self._wider(weights)))
         wanted = settings["effective"] * FAR_FROM

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -100,9 +99,10 @@ def fit_model(
     priors
         Name of a prior set, or a prior set; by default `cotreat.priors.belief_grid.default_name`.
     engine
-        ``numpyro``, ``laplace`` or ``smc``. If ``laplace`` is unreliable by its Pareto k, or has too few
-        effective draws, ``numpyro`` replaces it, and ``attrs["replaced"]`` of ``sample_stats`` contains the
-        reason.
+        ``numpyro``, ``laplace`` or ``smc``. If ``laplace`` is unreliable by its Pareto k, has too few
+        effective draws, or an independent search finds mass elsewhere, it is replaced by ``smc`` where arm
+        sizes are unknown and otherwise by ``numpyro``, with a line on stderr; ``attrs["replaced"]`` of
+        ``sample_stats`` contains the reason.
     draws, tune
         Kept draws and warm-up draws per chain. For ``smc``, `draws` is the number of particles, each kept
         three times; for ``laplace``, it is the number of resampled draws. Both ignore `tune`.
@@ -154,14 +154,17 @@ def fit_model(
     if engine == "smc":
         tree = _smc(built, prior_draws, study, description, progress=progress, **size)
     elif engine == "laplace":
-        tree, replaced = _laplace(built, share_orders_of(evidence), **size)
-        engine = "numpyro" if replaced else engine
-    if tree is None:
+        tree, replaced, engine = _laplace(built, evidence, **size)
+        if replaced:
+            print(f"{study.id}: {replaced}; repeated by {engine}", file=sys.stderr)
+    if tree is None and engine == "smc":
+        tree = _smc(built, prior_draws, study, description, progress=progress, **size)
+    elif tree is None:
         accept = target_accept_of(evidence)
         tree = _numpyro(built, tune=tune, target_accept=accept, progress=progress, **size)
-        if replaced:
-            stats = tree["sample_stats"].to_dataset()
-            tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
+    if replaced:
+        stats = tree["sample_stats"].to_dataset()
+        tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
     _complete(tree, built, prior_draws, evidence, seed)
     if any(item.pattern_count for item in evidence):
         add_influence(tree, [rv.name for rv in built.free_RVs])
@@ -270,23 +273,25 @@ def _numpyro(built: Any, *, draws: int, chains: int, **settings: Any) -> xr.Data
 
 
 def _laplace(
-    built: Any, orders: Mapping[str, Sequence[int]], *, draws: int, chains: int, seed: int
-) -> tuple[xr.DataTree | None, str]:
-    """Return resampled draws of Laplace's approximation, or None and the reason why it is unreliable."""
+    built: Any, evidence: Evidences, *, draws: int, chains: int, seed: int
+) -> tuple[xr.DataTree | None, str, str]:
+    """Return resampled draws of Laplace's approximation, or the reason why it is not good, and the engine."""
+    from cotreat.inference.search import search_of
     from cotreat.inference.standard_coordinates import Density
 
-    density = Density(built, orders)
-    surface = density.surface(density.given)
+    density = Density(built, share_orders_of(evidence))
+    search = search_of(density, evidence, density.given, np.random.default_rng(seed))
     approximation = laplace.approximate(
-        surface,
-        density.start,
-        density.spreads,
+        density.surface(density.given),
+        *(density.start, density.spreads),
         effective=max(EFFECTIVE, chains * draws // 2),
         seed=seed,
+        search=search,
     )
-    if approximation.verdict == laplace.UNRELIABLE or approximation.effective < MIN_EFFECTIVE:
+    if laplace.must_repeat(approximation, search) or approximation.effective < MIN_EFFECTIVE:
         why = f"laplace: Pareto k {approximation.pareto_k:.2f}, {approximation.effective:.0f} effective draws"
-        return None, why + ("" if approximation.is_searched else ", some modes found only once")
+        why += "" if approximation.is_searched else ", the search for modes is incomplete"
+        return None, why, "numpyro" if search is None else "smc"
     points = approximation.resampled(chains, draws, np.random.default_rng(seed))
     flat = density.draws(points.reshape(-1, density.size), density.given)
     posterior = vectorise.labelled(built, flat, chains).assign_coords(draw=range(draws))
@@ -299,7 +304,7 @@ def _laplace(
         },
         {"chain": range(chains)},
     )
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats}), ""
+    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats}), "", "laplace"
 
 
 def _prior(built: Any, count: int, seed: int, reused: xr.Dataset | None = None) -> Draws:

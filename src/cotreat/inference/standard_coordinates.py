@@ -259,18 +259,50 @@ class Density:
         ndarray, shape (draw, size)
             Points in standardised coordinates.
         """
-        columns = []
-        for rv in (part.rv for part in self._parts):
-            values, order = draws[rv.name], self._orders.get(rv.name)
-            standard = _STANDARD.get(type(rv.owner.op).__name__)
-            transform = self.built.rvs_to_transforms[rv]
-            if standard is not None:
-                values = standard[1](rv, values if order is None else values[:, list(order)])
-            elif transform is not None:
-                unconstrained = transform.forward(rv, *rv.owner.inputs)
-                (values,) = evaluate(self.built, [unconstrained], draws)
-            columns.append(values.reshape(len(values), -1))
+        columns = [self._placed(part.rv, draws) for part in self._parts]
         return np.concatenate(columns, axis=1)
+
+    def _placed(self, rv: Any, draws: Draws) -> NDArray[np.float64]:
+        """Return the coordinates of one variable at draws of the free variables."""
+        values, order = draws[rv.name], self._orders.get(rv.name)
+        standard = _STANDARD.get(type(rv.owner.op).__name__)
+        transform = self.built.rvs_to_transforms[rv]
+        if standard is not None:
+            values = standard[1](rv, values if order is None else values[:, list(order)])
+        elif transform is not None:
+            unconstrained = transform.forward(rv, *rv.owner.inputs)
+            (values,) = evaluate(self.built, [unconstrained], draws)
+        return values.reshape(len(values), -1)
+
+    def starts(self, draws: Draws) -> NDArray[np.float64]:
+        """Return starting points with some variables at given values, and the others at the usual start.
+
+        Parameters
+        ----------
+        draws
+            Values by name on the natural scale, along the first axis.
+
+        Returns
+        -------
+        ndarray, shape (start, size)
+            Points in standardised coordinates.
+        """
+        count = len(next(iter(draws.values())))
+        points = np.repeat(self.start[None], count, axis=0)
+        chosen = [part for part in self._parts if part.rv.name in draws]
+        if not all(
+            part.is_standard for part in chosen
+        ):  # Their transformation may need the others.
+            draws = {**self.draws(points, self.given), **draws}
+        for part in chosen:
+            points[:, self.places[part.rv.name]] = self._placed(part.rv, draws)
+        return points
+
+    @cached_property
+    def widths(self) -> NDArray[np.float64]:
+        """Rough prior SD of each coordinate: 1 where it is standard, otherwise 2, shape (size,)."""
+        is_standard = [np.full(part.start.size, part.is_standard) for part in self._parts]
+        return np.where(np.concatenate(is_standard), 1.0, 2.0)
 
     def draws(self, points: NDArray[np.float64], numbers: Given) -> Draws:
         """Transform points to the natural scale of the free variables.

@@ -45,7 +45,7 @@ MULTIVERSE = "multiverse.csv"
 """Table of the sensitivity analysis from which the conclusion is drawn."""
 
 MULTIVERSE_COLUMNS = (
-    *("interpretation", "model", "priors", "pareto_k", "verdict", "log_evidence"),
+    *("interpretation", "model", "priors", "engine", "pareto_k", "verdict", "log_evidence"),
     *ASKED,
     *("estimate", "lower", "upper", "probability", "mc_error", "prior_probability"),
     *("probability_inside", "prior_probability_inside"),

@@ -188,7 +188,10 @@ def answer_of(fit: Fit) -> Answer | None:
     k, effective = (float(stats[n]) if n in stats else np.nan for n in ("pareto_k", "effective"))
     verdict = laplace.GOOD if np.isnan(k) else laplace.verdict(k)
     risk_draws = risk_draws_of(fit.posterior)
-    return Answer(fit.study, fit.model.name, name, k, verdict, effective, evidence, risk_draws)
+    engine = str(provenance(fit.draws)["engine"])
+    return Answer(
+        fit.study, fit.model.name, name, k, verdict, effective, evidence, risk_draws, engine
+    )
 
 
 # --- Rows ------------------------------------------------------------------------------------------
@@ -230,6 +233,7 @@ class MultiverseRows:
             "interpretation": answer.study.interpretation,
             "model": answer.model,
             "priors": answer.priors,
+            "engine": answer.engine,
             "pareto_k": answer.pareto_k,
             "verdict": answer.verdict,
         }

@@ -52,7 +52,7 @@ def worded(record: SensitivityAnalysis) -> tuple[Analysis, dict[str, pd.DataFram
         priors=record.base.priors,
         **{
             "engine of the primary fit": record.engine,
-            "engine of the others": "laplace, in batches",
+            "engine of the others": "laplace, in batches; smc where it is not good",
             "effective draws": record.effective,
         },
     )
