@@ -85,9 +85,8 @@ def size_starts(
     if free > 1:
         return SizeStarts(drawn, is_complete=False)
     if free == 1:
-        middle = solved[0]
-        grid = equations.information_grid(middle)
-        solved += [equations.solved(u, (arm, level)) for u in solved[:2] for arm, level in grid]
+        grid = equations.information_grid(solved[0])
+        solved += [equations.solved(solved[0], level) for level in grid]
     sizes = _distinct(np.array([equations.sizes(u) for u in solved]))
     sizes = sizes[sizes.min(1) > FEWEST]
     return SizeStarts(sizes, is_complete=True) if len(sizes) else SizeStarts(drawn, False)

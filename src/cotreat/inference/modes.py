@@ -152,8 +152,8 @@ def _reached(
     points = np.concatenate([search.starts, scattered])
     # A solution of the equations needs no second start that leads to the same mode.
     weight = 2 if search.is_complete else 1
-    for at, mode in enumerate(climb_all(surface, points, search.held)):
-        yield mode, weight if at < len(search.starts) else 1
+    for index, mode in enumerate(climb_all(surface, points, search.held)):
+        yield mode, weight if index < len(search.starts) else 1
 
 
 def starts(surface: Surface, start: Array, rng: np.random.Generator) -> Iterator[Array]:
