@@ -308,9 +308,9 @@ def _along(pool: Array, root: Array, scale: float, rng: np.random.Generator) -> 
     """Return moves of some or all coordinates along differences of two particles of the pool."""
     count, size = pool.shape
     one, two = rng.integers(count, size=(2, count))
-    is_jump = rng.random(count) < JUMP
+    is_jump = np.less(rng.random(count), JUMP)
     share = SHARES[rng.integers(len(SHARES), size=count)]
-    is_moved = (rng.random((count, size)) < share[:, None]) | is_jump[:, None]
+    is_moved = np.less(rng.random((count, size)), share[:, None]) | is_jump[:, None]
     step = scale * 2.38 / np.sqrt(2 * np.maximum(is_moved.sum(1), 1))
     factor = np.where(is_jump, 1.0, step)[:, None]
     noise = JITTER * rng.normal(size=(count, size)) @ root.T
