@@ -156,6 +156,7 @@ def test_a_bad_fit_is_one_row_without_numbers(answered, isis2):
         "interpretation": "default",
         "model": "interaction",
         "priors": "weak",
+        "engine": "laplace",
         "pareto_k": 0.9,
         "verdict": UNRELIABLE,
     }

@@ -174,7 +174,7 @@ def _modes() -> Iterator[Unit]:
     script, parts = ("-m", f"{SCRIPT}modes", "--out", "{work}"), []
     for part in range(MODE_PARTS):
         parts.append(f"verify/modes/part-{part:02}.csv")
-        yield Unit(f"modes/part-{part:02}", (*script, "--part", str(part)), (parts[-1],), 10.0)
+        yield Unit(f"modes/part-{part:02}", (*script, "--part", str(part)), (parts[-1],), 2.0)
     summary = (*script, "--summary", str(RESULTS / "verify" / "modes"))
     yield Unit("modes/summary", summary, ("verify/modes/summary.csv",), 0.1)
 

@@ -8,6 +8,7 @@ particles. ``--summary`` combines the parts into ``summary.csv``.
 
 import argparse
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,7 +113,10 @@ def estimate(contrast: str, n: NDArray[np.int64], events: NDArray[np.int64]) -> 
         columns = [np.arange(4) == arms[0]]
     design = sm.add_constant(np.column_stack(columns).astype(float))[arms]
     counts = np.column_stack([events, n - events])[arms]
-    fitted = sm.GLM(counts, design, family=sm.families.Binomial()).fit()
+    with warnings.catch_warnings():
+        # A saturated regression of grouped data has no residuals, which statsmodels takes for separation.
+        warnings.simplefilter("ignore")
+        fitted = sm.GLM(counts, design, family=sm.families.Binomial()).fit()
     return float(fitted.params[-1]), float(fitted.bse[-1])
 
 
