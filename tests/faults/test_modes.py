@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from cotreat import load_study, parse_study
 from cotreat.evidence.resolve import resolve
-from cotreat.inference import batch, laplace, tempering
+from cotreat.inference import batch, laplace
 from cotreat.inference.batch import Specification, fit_many
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -61,6 +61,8 @@ def test_s1_every_seed_gives_the_same_posterior():
 
 @pytest.mark.slow
 def test_s1_a_fit_that_is_not_good_is_repeated_by_sequential_monte_carlo(monkeypatch, capsys):
+    from cotreat.inference import tempering
+
     # Without the solution with 375 patients on no treatment, and with a search that finds nothing.
     def unreliable(*arguments, search=None, **settings):  # noqa: ARG001
         found = own(*arguments, **settings)
@@ -192,6 +194,8 @@ def test_s1_sequential_monte_carlo_finds_a_mode_that_no_start_leads_to(seed):
 
 
 def test_s1_sequential_monte_carlo_weighs_two_modes():
+    from cotreat.inference import tempering
+
     surface = two_modes(0.6, (3.5, 0.0), (0.3, 0.7))
     rng = np.random.default_rng(1)
     sample = tempering.sample(surface, np.zeros(3), np.full(3, 2.0), rng, particles=400)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat.evidence.joint_distribution import WIDTH_ERROR
 from cotreat.evidence.reported import ReportedEstimates
+from cotreat.evidence.width_distribution import WIDTH_ERROR
 
 Array = NDArray[np.float64]
 
@@ -203,7 +203,8 @@ class SizeEquations:
         expected = np.concatenate([moments.mean[:count], (moments.mean / error)[count:], events])
         rows = [
             (expected[points] - values) / (ACCURACY * scale[points]),
-            (np.log(error[:count]) - np.asarray(self.data["reported widths"])) / WIDTH_ERROR,
+            (np.log(error[reported.width_rows]) - np.asarray(self.data["reported widths"]))
+            / WIDTH_ERROR,
             reported.sizes.excess(n) / ACCURACY,
         ]
         if level is not None:
