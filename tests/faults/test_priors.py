@@ -21,7 +21,8 @@ from cotreat.models.build import build
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
-from cotreat.report.caveats import CAUTION, _crude_and_adjusted, caveats
+from cotreat.report import caveats as report_caveats
+from cotreat.report.caveats import caveats
 from cotreat.results.summary import summary_of
 from cotreat.study.regimens import parse
 from tests.conftest import THREE, THREE_CELLS, arms
@@ -294,8 +295,8 @@ def test_s16_adjusted_beside_crude_numbers_assume_no_confounding():
 
 def test_s16_the_caveats_of_a_fit_state_the_same():
     (numbers,) = resolve(parse_study(THREE + REPORTED))
-    (found,) = _crude_and_adjusted(numbers.reported)
-    assert found.severity == CAUTION
+    (found,) = report_caveats._crude_and_adjusted(numbers.reported)
+    assert found.severity == report_caveats.CAUTION
     assert "what was adjusted for did not confound" in found.text
 
 
