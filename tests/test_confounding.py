@@ -93,10 +93,16 @@ def test_evidence_is_about_effects_and_bias_together_estimands_about_effects(nam
             draws[key] = np.abs(values)
         if key.startswith("share"):
             draws[key] = rng.dirichlet(np.ones(shapes[key][0]), 2)
+    bias = {
+        "beta": 0.4 + 0.2 * draws["bias_beta_z"],
+        "gamma": -0.3 + 0.1 * draws["bias_gamma_z"],
+    }
+    # The intercept is at the centre of the design, where the mean of the biases moves it.
+    centre = {"beta": study.content(study.present), "gamma": study.products(study.present)}
     moved = {
         **draws,
-        "beta": draws["beta"] + 0.4 + 0.2 * draws["bias_beta_z"],
-        "gamma": draws["gamma"] - 0.3 + 0.1 * draws["bias_gamma_z"],
+        **{key: draws[key] + by for key, by in bias.items()},
+        "alpha": draws["alpha"] + sum(bias[key] @ centre[key].mean(0) for key in bias),
     }
     logs, own = evidence(study, "interaction", biased, draws)
     plain, seen = evidence(study, "interaction", weak, moved)

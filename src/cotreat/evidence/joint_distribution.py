@@ -111,7 +111,28 @@ def rows_at(
     loss: Array | None,
     n: Array,
 ) -> Rows:
-    """Evaluate estimates, deviates b/SE of p-values, whose derivative is lever/SE − z · drift, and events of totals."""
+    """Evaluate estimates, deviates b/SE of p-values, whose derivative is lever/SE − z · drift, and events of totals.
+
+    Parameters
+    ----------
+    xp
+        Array library: NumPy or JAX.
+    reported
+        The reported estimates.
+    log_odds
+        Conditional log-odds by arm of ``study.present``, shape (arm,).
+    sigma
+        SD of the latent prognostic score; None without adjustment.
+    loss
+        Precision loss; None without adjustment.
+    n
+        Patients by arm, shape (arm,).
+
+    Returns
+    -------
+    Rows
+        At these log-odds.
+    """
     count, totals = len(reported.with_interval), len(reported.totals)
     arms = averages(xp, log_odds, sigma)
     moments = reported.regressions.moments(xp, log_odds, sigma, n)
@@ -144,7 +165,21 @@ class Noise(NamedTuple):
     kappa: Array
 
     def covariance(self, lever: Array, scale: Array, shift_sd: float) -> Array:
-        """Return the covariance of the rows given the counts of the counted arms."""
+        """Return the covariance of the rows given the counts of the counted arms.
+
+        Parameters
+        ----------
+        lever
+            Derivatives of the rows in the events, shape (row, arm).
+        scale
+            Factor of each row, shape (row,).
+        shift_sd
+            SD of the shift of a regression with its own covariates.
+
+        Returns
+        -------
+        ndarray, shape (row, row)
+        """
         crude, adjusted = (lever * by[:, None] for by in (1 - self.adjusted, self.adjusted))
         of_adjustment = self.kappa**2 - 1 + (1 - self.is_open) * (1 - self.within / self.total)
         return (
@@ -163,7 +198,28 @@ def noise_at(
     loss: Array | None,
     n: Array,
 ) -> Noise:
-    """Return the noise of the events by arm, and which part of it affects each row."""
+    """Return the noise of the events by arm, and which part of it affects each row.
+
+    Parameters
+    ----------
+    xp
+        Array library: NumPy or JAX.
+    reported
+        The reported estimates.
+    log_odds
+        Conditional log-odds by arm of ``study.present``, shape (arm,).
+    sigma
+        SD of the latent prognostic score; None without adjustment.
+    loss
+        Precision loss; None without adjustment.
+    n
+        Patients by arm, shape (arm,).
+
+    Returns
+    -------
+    Noise
+        At these log-odds.
+    """
     arms = averages(xp, log_odds, sigma)
     estimates, totals = reported.reported_estimates, len(reported.totals)
     adjusted = np.pad(np.array([float(e.adjusted) for e in estimates]), (0, totals))

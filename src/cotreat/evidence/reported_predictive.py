@@ -201,6 +201,18 @@ def row_left_out(reported: ReportedEstimates, at: int) -> tuple[int | None, floa
 
     For a dependent number the row with the largest rounding error among those that determine it is left
     out. A p-value that is determined by an estimate has no information and no fold.
+
+    Parameters
+    ----------
+    reported
+        The reported estimates.
+    at
+        Position of the number among the rows.
+
+    Returns
+    -------
+    tuple of int or None, and float
+        None where there is no fold.
     """
     if at in reported.kept:
         return at, 0.0
