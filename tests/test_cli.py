@@ -352,9 +352,10 @@ def test_an_output_folder_that_is_a_file(tmp_path):
 def test_reanalyse_writes_a_whole_folder():
     out, process = shared.reanalysis()
     assert process.returncode == 0, process.stderr
-    assert "2 of 2 scales point to synergy" in process.stdout
+    # Estimable in a case-control study: multiplicative odds, and RERI from odds ratios.
+    assert "inconclusive for alcohol with smoking on all 2 scales (P(synergy) " in process.stdout
     assert "not estimable: not identified by design" in process.stdout
-    fit = out / "interaction--weak--default"
+    fit = out / "interaction--exposures--default"
     for name in ("summary.csv", "checks.csv", "info.json", "draws.nc", "synergy.png", "trace.png"):
         assert (fit / name).stat().st_size > 0
     summary = store.read_summary(fit / "summary.csv")
@@ -362,7 +363,7 @@ def test_reanalyse_writes_a_whole_folder():
     assert (codes(summary) == "odds_ratio[SMK vs none] > 0.8").sum() == 1
     info = json.loads((fit / "info.json").read_text())
     assert info["failed_checks"] == []
-    assert info["priors"] == "weak"
+    assert info["priors"] == "exposures"
     assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
 
 
@@ -390,7 +391,7 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     )
     assert process.returncode == 3, process.stderr
     assert process.stdout.startswith("FAILED CHECKS: do not use the numbers of interaction:")
-    fit = tmp_path / "factor-v-leiden" / "interaction--weak--default"
+    fit = tmp_path / "factor-v-leiden" / "interaction--exposures--default"
     for name in ("summary.csv", "checks.csv"):
         assert (fit / name).read_text().startswith("# FAILED CHECK: ")
     assert next(iter(json.loads((fit / "info.json").read_text()))) == "failed_checks"
@@ -415,7 +416,7 @@ def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
     isis2, options = load_study("isis2"), {"engine": "laplace", "draws": 1000, "out": tmp_path}
     first = text_of(reanalyse(isis2, "interaction", **options))
     assert "primary analysis of the report" not in first
-    assert "of 5 scales point to synergy" in first
+    assert "\nPractically excluded on the scales additive, " in first
     assert "not evidence of synergy" in first
     bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
     said = text_of(bold)
