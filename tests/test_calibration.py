@@ -105,7 +105,7 @@ def test_holm_by_hand():
 
 
 def test_printed_numbers_are_drawn_from_their_joint_law():
-    study = template("claims")
+    study = template("reported")
     job = Job.of(study, "interaction", prior_set("weak", study))
     _, drawn = draw_parameters(build(job.study, job.model, job.priors), 1, 5)
     many = drawn.isel(draw=np.zeros(40_000, dtype=int))
@@ -133,7 +133,7 @@ def test_truths_are_drawn_from_the_priors_that_are_asked_for():
 
 
 def test_p_values_without_sign_cannot_be_drawn_again():
-    text = template_path("claims").read_text(encoding="utf-8") + UNSIGNED
+    text = template_path("reported").read_text(encoding="utf-8") + UNSIGNED
     study = parse_study(text)
     with pytest.raises(ModelError, match="calibrate an interpretation without them"):
         Job.of(study, "interaction", prior_set("weak", study))
@@ -146,7 +146,7 @@ def test_p_values_without_sign_cannot_be_drawn_again():
     ("name", "model"),
     [
         ("counts", "interaction"),
-        ("claims", "interaction"),
+        ("reported", "interaction"),
     ],
 )
 @pytest.mark.long
@@ -206,7 +206,7 @@ def test_a_wrong_likelihood_fails(monkeypatch):
 
     monkeypatch.setattr(reported_likelihood, "_normal_log_density", diagonal)
     monkeypatch.setattr(batch, "_held", {})  # what is compiled already is right
-    found = calibrate(template("claims"), "interaction", replicates=1000, seed=7)
+    found = calibrate(template("reported"), "interaction", replicates=1000, seed=7)
     assert not found.passes
 
 
@@ -254,15 +254,15 @@ def test_truths_lie_where_nuts_has_them_by_evidence_that_simuk_has_drawn(name, m
 
 @pytest.mark.slow
 def test_a_calibration_is_kept(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(kept, "TEMPLATES", {"counts": ("additive",), "claims": ("additive",)})
+    monkeypatch.setattr(kept, "TEMPLATES", {"counts": ("additive",), "reported": ("additive",)})
     out = ["--out", str(tmp_path), "--processes", "1", "--replicates", "60", "--quiet"]
     assert main(["calibrate", "additive", *out]) == 0
     said = capsys.readouterr().out
     assert "additive on counts: passes; 22 quantities, 60 replicates" in said
     folder = tmp_path / "calibration"
     table = store.read_table(folder / "sbc.csv")
-    assert set(table.study) == {"counts", "claims"}
-    assert (folder / "additive--claims.png").exists()
+    assert set(table.study) == {"counts", "reported"}
+    assert (folder / "additive--reported.png").exists()
     # Again, in the place of the first: no row twice.
     assert main(["calibrate", str(tmp_path / "no.toml"), *out]) == 2
     assert main(["calibrate", "isis2", "--model", "additive", *out]) == 0

@@ -74,7 +74,7 @@ def evidence(study, name, priors, draws):
     )
 
 
-@pytest.mark.parametrize("name", ["isis2-cohort", "claims-adjusted", "patients"])
+@pytest.mark.parametrize("name", ["isis2-cohort", "reported-adjusted", "patients"])
 def test_evidence_is_about_effects_and_bias_together_estimands_about_effects(name):
     """Counts, printed numbers, patients: β and γ with a bias have the density of β + bias, γ + bias."""
     study = template(name) if name in TEMPLATES else load_study(name.removesuffix("-cohort"))

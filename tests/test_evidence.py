@@ -19,7 +19,7 @@ STUDIES = {
     "sun2024": ["ReportedEvidence"],
     "sun2024-synthetic": ["Patients"],
     "mixed": ["Counts", "ReportedEvidence"],
-    "claims-adjusted": ["ReportedEvidence"],
+    "reported-adjusted": ["ReportedEvidence"],
     "patients": ["Patients"],
 }
 
@@ -99,7 +99,7 @@ def test_pieces_share_the_columns_of_regimens_and_have_ways_of_their_own():
 
 def test_parameters_of_evidence_have_priors_of_their_own():
     assert parameters_of(resolve(load_study("isis2"))) == ()
-    assert {"sigma", "loss"} <= set(parameters_of(resolve(study_of("claims-adjusted"))))
+    assert {"sigma", "loss"} <= set(parameters_of(resolve(study_of("reported-adjusted"))))
     assert "delta" in parameters_of(resolve(study_of("patients")))
 
 

@@ -26,7 +26,7 @@ PENDING = re.compile(r"Pending: `([^`]+)`")
 
 @pytest.mark.parametrize(
     "case",
-    [Case("claims-adjusted", "interaction"), Case("patients", "saturated")],
+    [Case("reported-adjusted", "interaction"), Case("patients", "saturated")],
     ids=lambda case: case.study,
 )
 def test_densities_and_gradients_are_those_that_jax_compiles(case):

@@ -70,13 +70,20 @@ def _is_row(table: pd.DataFrame, unit: Unit) -> pd.Series:
     return (table[list(unit.row)] == list(unit.row.values())).all(axis=1)
 
 
+def _merge_rows(unit: Unit, work: Path, table: str) -> None:
+    """Replace the earlier rows of a unit in a shared table, relative to ``results``."""
+    after, target = store.read_table(work / table), RESULTS / table
+    if target.exists():
+        before = store.read_table(target)
+        after = pd.concat([before[~_is_row(before, unit)], after])
+    store.write_table(after, target, [])
+
+
 def _merge(unit: Unit, work: Path) -> None:
     """Replace the earlier rows of a unit in the shared tables, and move its figures."""
     folder = RESULTS / "calibration"
     for name in (TABLE, BINS, ABOUT):
-        before = store.read_table(folder / name)
-        after = store.read_table(work / "calibration" / name)
-        store.write_table(pd.concat([before[~_is_row(before, unit)], after]), folder / name, [])
+        _merge_rows(unit, work, f"calibration/{name}")
     for figure in (work / "calibration").glob("*.png"):
         shutil.move(figure, folder / figure.name)
 
@@ -91,11 +98,32 @@ def _calibrations() -> Iterator[Unit]:
             f"calibration/{model}--{study}",
             (*command, "--quiet", "--out", "{work}"),
             (f"calibration/{TABLE}",),
-            6.0 if study.startswith(("claims", "mixed")) else 2.0,
+            6.0 if study.startswith(("reported", "mixed")) else 2.0,
             (Case(study, model),),
             row={"study": study, "model": name},
             keep=_merge,
         )
+
+
+REGRESSIONS = "calibration/real_regressions.csv"
+PUBLISHED = ("reported", "reported-three", "reported-adjusted", "reported-sizes-unknown")
+"""Templates without strata whose evidence is reported estimates alone."""
+
+
+def _real_regressions() -> Iterator[Unit]:
+    """Yield one unit per comparison of posteriors from published regressions with the truth."""
+    for study, model in jobs():
+        if study in PUBLISHED:
+            script = f"{SCRIPT}real_regressions", study, model
+            yield Unit(
+                f"regressions/{model}--{study}",
+                ("-m", *script, "--out", "{work}/calibration"),
+                (REGRESSIONS,),
+                9.0,
+                (Case(study, model),),
+                row={"study": study, "model": model},
+                keep=lambda unit, work: _merge_rows(unit, work, REGRESSIONS),
+            )
 
 
 def _laplace() -> Iterator[Unit]:
@@ -222,7 +250,7 @@ def _reanalyses() -> Iterator[Unit]:
 
 ISIS2 = tuple(Case("isis2", model) for model in ("interaction", "saturated", "additive"))
 LONG_TESTS: dict[str, tuple[float, tuple[Case, ...]]] = {
-    "test_calibration": (8.0, (Case("counts", "interaction"), Case("claims", "interaction"))),
+    "test_calibration": (8.0, (Case("counts", "interaction"), Case("reported", "interaction"))),
     "test_checks": (3.0, ()),
     "test_comparison": (2.0, ISIS2[:1]),
     "test_strata": (2.0, LEVELS[:1]),
@@ -245,5 +273,13 @@ def _long_tests() -> Iterator[Unit]:
         yield Unit(f"tests/{name}", command, (f"verify/tests/{name}.txt",), minutes, cases)
 
 
-UNITS = (*_calibrations(), *_laplace(), *_others(), *_modes(), *_long_tests(), *_reanalyses())
+UNITS = (
+    *_calibrations(),
+    *_real_regressions(),
+    *_laplace(),
+    *_others(),
+    *_modes(),
+    *_long_tests(),
+    *_reanalyses(),
+)
 """All units, in the order of execution."""

@@ -147,7 +147,7 @@ def verdicts(table: pd.DataFrame) -> Iterator[str]:
         is_assessed = first.dropped <= MOST_DROPPED * (first.dropped + first.replicates)
         passed = "passes" if rows.passes.all() else "**fails**"
         yield (
-            f"| {study.replace('claims', 'reported')} | {model} | {len(rows)} | {first.replicates:,} | {first.dropped} | {rows.p_value.min():.2g} "
+            f"| {study} | {model} | {len(rows)} | {first.replicates:,} | {first.dropped} | {rows.p_value.min():.2g} "
             f"| {passed if is_assessed else 'not assessed: too many dropped'} |"
         )
 

@@ -39,7 +39,7 @@ def main() -> None:
 
     reported_likelihood._normal_log_density = diagonal
     calibration = calibrate(
-        template("claims"), "interaction", replicates=REPLICATES, on_progress=_print_progress
+        template("reported"), "interaction", replicates=REPLICATES, on_progress=_print_progress
     )
     store.write_table(calibration.table, path_of(sys.argv), [])
     print(calibration.sentence)
