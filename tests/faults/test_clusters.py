@@ -153,15 +153,16 @@ def test_s9_sets_of_many_cases_agree_with_clogit_and_statsmodels():
 
 
 def test_s9_few_large_clusters_keep_an_indicator_each():
-    """Two clusters of 124 women: statsmodels' logistic regression with one indicator."""
+    """Two clusters of 124 women: statsmodels' logistic regression with one indicator and its robust variance (HC0)."""
     frame = INFERT.assign(half=np.arange(len(INFERT)) % 2)
     found = by_code(infert('cluster = "half"', design="cohort", frame=frame))
     s, i = (frame[name].to_numpy(float) for name in ("spont", "ind"))
     design = np.column_stack([np.ones(len(frame)), s, i, s * i, frame.half])
-    fit = sm.Logit(frame.case.to_numpy(float), design).fit(disp=0)
-    value, _, status = found["ror[S:I]"]
+    fit = sm.Logit(frame.case.to_numpy(float), design).fit(disp=0, cov_type="HC0")
+    value, se, status = found["ror[S:I]"]
     assert status == "identified"
     assert np.log(value) == pytest.approx(fit.params[3], abs=1e-6)
+    assert se == pytest.approx(fit.bse[3], rel=1e-6)
 
 
 def test_s9_odds_ratios_of_matched_sets_remain_and_risks_do_not():
