@@ -47,7 +47,10 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     result = reanalyse(load_study("isis2"), "interaction", engine="laplace", draws=1000, out=out)
     assert result.report == out / "isis2" / "report.html"
-    assert verdict(result.conclusion) == "Inconclusive"
+    excluded = (
+        "Practically excluded on the scales additive, multiplicative risks and Bliss independence;"
+    )
+    assert verdict(result.conclusion).startswith(excluded)
     return out / "isis2"
 
 

@@ -331,21 +331,28 @@ def _against_intervals(table: pd.DataFrame, moved: Mapping[Key, Mover]) -> Itera
 
 def _differing(found: pd.DataFrame, key: str, moved: Mapping[Key, Mover]) -> Iterator[Caveat]:
     """Yield a caveat per question, or one for all if they are many; the prior is named."""
-    found = found.drop_duplicates(["label", "judged_on"])  # of several intervals the first
-    if len(found) > MANY:
-        found = found.sort_values("scale", key=lambda scale: scale == "", kind="stable")
-        labels = ", ".join(row.label for row in found.head(MANY).itertuples())
-        movers = [moved.get((row.label, row.judged_on)) for row in found.itertuples()]
+    questions = [rows for _, rows in found.groupby(["label", "judged_on"], sort=False)]
+    if len(questions) > MANY:
+        firsts = sorted((rows.iloc[0] for rows in questions), key=lambda row: row.scale == "")
+        labels = ", ".join(row.label for row in firsts[:MANY])
+        movers = [moved.get((row.label, row.judged_on)) for row in firsts]
         priors = list(dict.fromkeys(one.prior for one in movers if one is not None))
         why = f" ({listed(priors)})" if priors else ""
-        yield Caveat.of(f"{key}_many", number=len(found), labels=labels, why=why)
+        yield Caveat.of(f"{key}_many", number=len(questions), labels=labels, why=why)
         return
-    for row in found.itertuples():
-        limits = {"interval": row.interval_ml, "lower": row.lower_ml, "upper": row.upper_ml}
-        facts = {"label": row.label, "probability": share(row.probability), "null": row.null}
+    verb = {"interval": "includes", "undone": "excludes"}[key]
+    for rows in questions:
+        row = rows.iloc[0]
+        limits = listed(
+            [
+                f"the {one.interval_ml} interval ({one.lower_ml:.4g} to {one.upper_ml:.4g}) {verb} {one.null:g}"
+                for one in rows.itertuples()
+            ]
+        )
         mover = moved.get((row.label, row.judged_on))
         why = "prior" if mover is None else f"{mover.prior}, {mover.how}"
-        yield Caveat.of(key, **facts, **limits, estimate=row.estimate, why=why)
+        facts = {"label": row.label, "probability": share(row.probability)}
+        yield Caveat.of(key, **facts, intervals=limits, estimate=row.estimate, why=why)
 
 
 _JUDGED = ("odds_ratio", *representatives().values())
