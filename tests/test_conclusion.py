@@ -623,4 +623,4 @@ def test_a_study_whose_fit_fails(monkeypatch, tmp_path):
     with pytest.warns(FailedChecks, match="R-hat"):
         found = concluded(monkeypatch, tmp_path, MUCH_MORE, draws=100)
     assert verdict(found) == "Not assessed: diagnostics failed"
-    assert "(R-hat, R-hat of probabilities and 1 more)" in lines(found)[SHOWS]
+    assert "(R-hat of probabilities, SE between runs / SD)" in lines(found)[SHOWS]

@@ -129,7 +129,7 @@ def test_the_page_concludes_first_and_proves_afterwards(made):
     assert re.findall(r'<li><a href="#([\w-]+)"', page) == ORDER
     assert page.count("<h1>") == 1
     box = page[page.index('<p class="gist">') : page.index('id="evidence"')]
-    assert "Inconclusive" in box
+    assert "Practically excluded" in box
     assert re.findall(r"<strong>(.*?):</strong>", box) == [REPORTS, SHOWS, CANNOT, NEEDED]
     text = re.sub("<[^>]+>", "", box)
     assert "none 568 of 4300, SK 448 of 4300, ASA 461 of 4295, SK+ASA 343 of 4292" in text
@@ -236,7 +236,12 @@ def test_the_multiverse_is_part_of_the_sensitivity(folder):
     lead = store.read_summary(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
     rows = lead.rename(columns={"interpretation": "interpretation"}).assign(
-        priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0, mc_error=0.01
+        priors="bold",
+        engine="laplace",
+        pareto_k=0.2,
+        verdict="good",
+        log_evidence=-9.0,
+        mc_error=0.001,
     )
     rows["probability"] = 0.99
     bad = rows.head(1).assign(priors="odd", verdict=supplementary.UNRELIABLE, probability=None)
@@ -244,7 +249,8 @@ def test_the_multiverse_is_part_of_the_sensitivity(folder):
     add_part(folder, supplementary.SENSITIVITY, "Sensitivity", {supplementary.MULTIVERSE: both})
     report = write_report(folder)
     assert 'href="sensitivity/multiverse.csv"' in report.page.read_text()
-    assert {(row.alternatives, row.supporting) for row in report.conclusion.sensitivity} == {(1, 1)}
+    counts = [(row.alternatives, dict(row.counts)) for row in report.conclusion.sensitivity]
+    assert counts == [(1, {"supported, for synergy": 1})] * 5
     assert {row.differing for row in report.conclusion.sensitivity} == {
         (("default", "interaction", "bold"),)
     }
@@ -310,12 +316,9 @@ def test_each_belief_of_the_grid_counts_once(folder):
     tables = {supplementary.MULTIVERSE: own, GRID: grid}
     add_part(folder, supplementary.SENSITIVITY, "Sensitivity", tables)
     found = write_report(folder).conclusion
-    counted = {
-        row.assessment.scale: (row.alternatives, row.supporting, row.inconclusive)
-        for row in found.sensitivity
-    }
-    assert counted.pop("multiplicative odds") == (3, 2, 1)
-    assert set(counted.values()) == {(1, 1, 0)}
+    counted = {row.assessment.scale: dict(row.counts) for row in found.sensitivity}
+    assert counted.pop("multiplicative odds") == {"supported, for synergy": 2, "inconclusive": 1}
+    assert list(counted.values()) == [{"supported, for synergy": 1}] * 4
 
 
 @pytest.mark.slow
