@@ -105,7 +105,7 @@ def brute_force(study, without=None, sd=0.5):
 
 def made_ready(study, model, draws=1000):
     """Fit by Laplace's approximation; return the fit and the model's marginal likelihoods."""
-    tree = sampling.fit_model(study, model, engine="laplace", draws=draws, seed=1).draws
+    tree = sampling.fit_model(study, model, "weak", engine="laplace", draws=draws, seed=1).draws
     own = find_model(model, study)
     priors = priors_for(prior_set("weak", study), own, study)
     return tree, Marginals(study, own, priors, tree["posterior"].to_dataset(), 1)

@@ -37,6 +37,7 @@ from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
+from cotreat.sensitivity.interpretations import conflict_of
 from tests.codes import code, status_text
 
 HEAD = """
@@ -1162,7 +1163,8 @@ def prediction(text, means, level=LEVELS):
     inverse = np.linalg.pinv(covariance[np.ix_(given, given)])
     gain = covariance[at, given] @ inverse
     mean = law.mean[at] + gain @ (data.values[given] - law.mean[given])
-    return found, mean, np.sqrt(law.covariance[at, at] - gain @ covariance[given, at])
+    # A replicate is rounded as the reported number is.
+    return found, mean, np.sqrt(covariance[at, at] - gain @ covariance[given, at])
 
 
 def shown(name, value, sign):
@@ -1201,21 +1203,31 @@ def test_prediction_of_an_odds_ratio_is_the_conditional_normal():
     assert found.tail == pytest.approx(stats.norm.sf(np.log(4.0), mean, sd), rel=1e-6)
 
 
-def test_a_p_value_that_another_number_determines_is_predicted_so():
-    # 110 and 210 patients: the standard error is that of the printed interval, give or take 3 %.
-    level = LEVELS.copy()
-    for value, contradicted in (("0.001", False), ("0.300", True)):
-        text = HEAD + TOTALS + ARM_RATIO + shown("p", value, "+")
-        found, mean, sd = prediction(text, 'p = { contrast = "A+B vs B" }', level)
-        error = np.sqrt(
-            sum(1 / (SIZES[at] * expit(LEVELS[at]) * expit(-LEVELS[at])) for at in (1, 3))
-        )
-        assert sd < 0.15
-        assert mean == pytest.approx(np.log(2.4) / error, abs=0.1)
-        assert found.median == pytest.approx(two_sided(mean), rel=0.1)
-        assert (found.tail < 1e-6) is contradicted
-        expected = ndtr((deviate(float(value)) - mean) / sd)
-        assert found.tail == pytest.approx(min(expected, 1 - expected), rel=1e-3, abs=1e-12)
+def conflict(text, means):
+    """Compare the interpretation that `means` states with the numbers common to it and the default."""
+    study = parse_study(
+        text + interpretation("plain", default=True) + interpretation("other", means)
+    ).resolve("other")
+    return conflict_of(study, prior_set("weak", study), posterior_of(study), seed=3)
+
+
+@pytest.mark.parametrize(("value", "contradicted"), [("0.001", False), ("0.300", True)])
+def test_a_p_value_that_an_odds_ratio_determines_adds_nothing_or_contradicts_it(
+    value, contradicted
+):
+    text = HEAD + TOTALS + ARM_RATIO + shown("p", value, "+")
+    found = conflict(text, 'p = { contrast = "A+B vs B" }')
+    assert found.is_incompatible is contradicted
+    assert len(found.predictions) == contradicted
+    if contradicted:
+        assert found.tail == 0
+        (shown_as,) = found.predictions
+        # The standard error of the printed interval.
+        expected = two_sided(np.log(2.4) / 0.27)
+        assert shown_as.median == pytest.approx(expected, rel=0.05)
+    else:
+        assert np.isnan(found.tail)
+        assert "adds no information" in str(found)
 
 
 FOUR = (
@@ -1225,15 +1237,21 @@ FOUR = (
 )
 
 
-def test_a_number_is_predicted_from_all_that_both_readings_understand_alike():
-    # a = b · c / d: with a among them d would follow from the rest, but a is what is predicted.
-    text = HEAD + TOTALS + ratio("a", 'contrast = "A vs not A"', 2.0, 0.3) + FOUR
-    found, mean, sd = prediction(text, 'a = { contrast = "A+B vs B" }')
-    assert np.exp(mean) == pytest.approx(3.0 * 2.5 / 3.75, rel=0.01)
-    assert sd < 0.02
-    assert np.log(found.median) == pytest.approx(mean, abs=0.005)
-    below = ndtr((np.log(2.0) - mean) / sd)
-    assert found.tail == pytest.approx(min(below, 1 - below), abs=0.02)
+@pytest.mark.parametrize(("value", "contradicted"), [(2.0, False), (3.0, True)])
+def test_a_number_that_follows_from_common_ones_adds_nothing_or_contradicts_them(
+    value, contradicted
+):
+    # a = b · c / d = 2 under the interpretation.
+    text = HEAD + TOTALS + ratio("a", 'contrast = "A vs not A"', value, 0.3) + FOUR
+    found = conflict(text, 'a = { contrast = "A+B vs B" }')
+    assert found.is_incompatible is contradicted
+    if contradicted:
+        assert found.tail == 0
+        assert [one.reported_estimate for one in found.predictions] == ["d"]
+        assert found.predictions[0].median == pytest.approx(3.0 * 2.5 / value)
+    else:
+        assert np.isnan(found.tail)
+        assert found.predictions == ()
 
 
 @pytest.mark.parametrize("value", ["0.040", '"<0.05"'])

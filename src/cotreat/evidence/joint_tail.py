@@ -16,7 +16,7 @@ from scipy.special import logit, ndtr
 
 from cotreat.core.constants import CONDITIONAL, as_seen
 from cotreat.evidence.joint_distribution import joint_distribution
-from cotreat.evidence.reported import ReportedEstimates, estimates_of, z_value
+from cotreat.evidence.reported import Dependence, ReportedEstimates, estimates_of, z_value
 from cotreat.evidence.reported_predictive import Prediction, predicted
 from cotreat.study.study import Interpretation, ReportedEstimate, Study
 
@@ -102,8 +102,9 @@ def joint_tail(study: Study, priors: PriorSet, draws: xr.Dataset, seed: int) -> 
     Returns
     -------
     float
-        P(p(y_rep) ≤ p(y)), with p the mixture density over the draws; NaN where it adds no number, or none that
-        the common ones do not determine.
+        P(p(y_rep) ≤ p(y)), with p the mixture density over the draws; 0 where a number that it adds differs from its
+        value calculated from others by more than rounding; NaN where it adds no number, or none that the common
+        ones do not determine.
 
     Notes
     -----
@@ -111,6 +112,8 @@ def joint_tail(study: Study, priors: PriorSet, draws: xr.Dataset, seed: int) -> 
     range, given the points; several are taken as independent given points and parameters. Widths of intervals
     are not predicted.
     """
+    if _contradictions(study):
+        return 0.0
     added = added_rows(study, priors, draws)
     if added is None:
         return float("nan")
@@ -142,7 +145,7 @@ def added_rows(study: Study, priors: PriorSet, draws: xr.Dataset) -> Added | Non
     if reported is None:
         return None
     rows = reported.reported_estimates
-    common = {e.id for e in common_study(study).reported_estimates if e.meaning is not None}
+    common = _common_ids(study)
     is_new = [estimate.id not in common for estimate in rows]
     new = [at for at, new in enumerate(is_new) if new]
     known = [at for at in range(len(reported.names)) if at not in new and not reported.is_tail[at]]
@@ -159,6 +162,22 @@ def added_rows(study: Study, priors: PriorSet, draws: xr.Dataset) -> Added | Non
     centre = mean[:, new] + np.einsum("dkn,dk->dn", weights, off)
     rest = covariance[:, new][:, :, new] - across @ weights
     return Added(tuple(rows[at] for at in new), reported.values[new], centre, rest)
+
+
+def _common_ids(study: Study) -> set[str]:
+    """Return the ids of the numbers that are evidence under every interpretation with one meaning."""
+    return {e.id for e in common_study(study).reported_estimates if e.meaning is not None}
+
+
+def _contradictions(study: Study) -> tuple[Dependence, ...]:
+    """Return what follows from other numbers, one of them added, and differs by more than rounding."""
+    reported = estimates_of(study)
+    if reported is None:
+        return ()
+    new = {estimate.id for estimate in reported.reported_estimates} - _common_ids(study)
+    return tuple(
+        one for one in reported.dependences if one.agrees is False and new & {one.name, *one.others}
+    )
 
 
 def predictions_of(
@@ -180,13 +199,19 @@ def predictions_of(
     Returns
     -------
     tuple of Prediction
-        Without numbers that follow from others.
+        Numbers that follow from others only where they differ from them by more than rounding.
     """
+    by_id = {estimate.id: estimate for estimate in study.reported_estimates}
+    contradicted = tuple(
+        Prediction(one.name, by_id[one.name].as_reported, *[one.implied] * 3, tail=0.0)
+        for one in _contradictions(study)
+        if one.name in by_id
+    )
     added, rng = added_rows(study, priors, draws), np.random.default_rng(seed)
     if added is None:
-        return ()
+        return contradicted
     sds = np.sqrt(np.diagonal(added.covariance, axis1=1, axis2=2))
-    return tuple(
+    return contradicted + tuple(
         predicted(estimate, float(value), mean, sd, rng)
         for estimate, value, mean, sd in zip(
             added.estimates, added.values, added.mean.T, sds.T, strict=True

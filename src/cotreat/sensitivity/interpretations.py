@@ -61,7 +61,7 @@ class Conflict:
 
     def __str__(self) -> str:
         if not self.predictions:
-            return "adds no number to those common to all interpretations"
+            return "adds no information to the numbers common to all interpretations"
         names = ", ".join(one.reported_estimate for one in self.predictions)
         tail = f"joint predictive tail of what it adds ({names}) {share(self.tail)}"
         return "; ".join(filter(None, [tail, self.heading, *map(str, self.predictions)]))
