@@ -203,7 +203,9 @@ def predictions_of(
     """
     by_id = {estimate.id: estimate for estimate in study.reported_estimates}
     contradicted = tuple(
-        Prediction(one.name, by_id[one.name].as_reported, *[one.implied] * 3, tail=0.0)
+        Prediction(
+            one.name, by_id[one.name].as_reported, one.implied, one.implied, one.implied, tail=0.0
+        )
         for one in _contradictions(study)
         if one.name in by_id
     )
