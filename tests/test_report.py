@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from html import unescape
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -189,6 +190,25 @@ def test_every_table_is_downloaded_as_it_is_kept(made):
         assert csv_of(page, f"isis2-{name}.csv") == (made / FIT / file).read_text()
     risks = csv_of(page, "isis2-risks.csv")
     assert risks.splitlines()[1].startswith('"risk, none",posterior,identified,0.13')
+
+
+@pytest.mark.slow
+def test_the_largest_shift_by_a_prior_stands_beside_the_main_estimates(folder):
+    text = csv_of(page_of(folder), "isis2-headline.csv")
+    shown = pd.read_csv(StringIO(text)).set_index(["estimand", "judged on"])
+    shifts = pd.read_csv(next(folder.glob("*--*/prior_shifts.csv")))
+    at = shown.index.get_indexer(shifts.set_index(["label", "judged_on"]).index)
+    assert (at >= 0).sum() > 4
+    for place, row in zip(at, shifts.itertuples(), strict=True):
+        if place >= 0:
+            by = {
+                "baseline": row.baseline,
+                "effects": row.effects,
+                "interactions": row.interactions,
+            }
+            largest = max(by, key=lambda name: abs(by[name]))
+            said = shown["largest shift by a prior (posterior SDs)"].iloc[place]
+            assert said == f"{by[largest]:+.2f} ({largest})"
 
 
 @pytest.mark.slow

@@ -39,6 +39,8 @@ from cotreat.results import store
 from cotreat.results.headline import (
     ESTIMAND,
     IDENTIFICATION,
+    JUDGED_ON,
+    OVERLAP,
     headline,
     judged,
     numbers,
@@ -63,6 +65,7 @@ NO_PATH = "STUDY.toml"
 """Stands for a study file whose path is not known."""
 
 INTERVAL = "estimate (95% interval)"
+LARGEST_SHIFT = "largest shift by a prior (posterior SDs)"
 
 
 def render(results: Results) -> str:
@@ -136,7 +139,7 @@ def _tables(results: Results) -> dict[str, Table]:
         "reported": ("Reported estimates", _reported(lead)),
         "identification": ("What the evidence identifies", identified),
         "interpretations": ("Interpretations of the reported estimates", _interpretations(results)),
-        "headline": ("Main estimates", headline(summary)),
+        "headline": ("Main estimates", _main(lead)),
         "risks": ("Risk by regimen", _risks(summary)),
         "synergy": ("All measures of synergy", _measures(summary)),
         "caveats": (
@@ -161,6 +164,27 @@ def _tables(results: Results) -> dict[str, Table]:
         for name, (caption, data) in captions.items()
         if len(data)
     }
+
+
+def _main(fit: Fit) -> pd.DataFrame:
+    """Make the table of main estimates, with the prior that moves each of them most."""
+    shown = headline(fit.summary)
+    if store.SHIFTS not in fit.tables:
+        return shown
+    keys = [name for name in (ESTIMAND, JUDGED_ON) if name in shown]
+    shifts = fit.tables[store.SHIFTS].rename(columns={"label": ESTIMAND, "judged_on": JUDGED_ON})
+    by_prior = shifts.drop(columns=[ESTIMAND, JUDGED_ON])
+    shifts[LARGEST_SHIFT] = [_largest_shift(row) for _, row in by_prior.iterrows()]
+    largest = shifts.drop_duplicates(keys)[[*keys, LARGEST_SHIFT]]
+    shown = shown.merge(largest, on=keys, how="left").fillna({LARGEST_SHIFT: ""})
+    shown.insert(shown.columns.get_loc(OVERLAP), LARGEST_SHIFT, shown.pop(LARGEST_SHIFT))
+    return shown
+
+
+def _largest_shift(by_prior: pd.Series) -> str:
+    """Write the largest shift of an estimate, in posterior SDs, and what its prior is about."""
+    known = by_prior.dropna().abs()
+    return f"{by_prior[known.idxmax()]:+.2f} ({known.idxmax()})" if len(known) else ""
 
 
 def _reported(fit: Fit) -> pd.DataFrame:
