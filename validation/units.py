@@ -204,7 +204,7 @@ def _modes() -> Iterator[Unit]:
         parts.append(f"verify/modes/part-{part:02}.csv")
         yield Unit(f"modes/part-{part:02}", (*script, "--part", str(part)), (parts[-1],), 2.0)
     summary = (*script, "--summary", str(RESULTS / "verify" / "modes"))
-    yield Unit("modes/summary", summary, ("verify/modes/summary.csv",), 0.1)
+    yield Unit("modes/summary", summary, ("verify/modes/bars.csv",), 0.1)
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -3,7 +3,7 @@
 ``python -m validation.scripts.modes --part 3 --out FOLDER`` simulates the cohorts of one part, fits the regressions
 that a paper would report, publishes them rounded with the totals, and reanalyses the publication. All fits that are
 not good, and two random good ones per part, are compared with sequential Monte Carlo of other seeds and twice the
-particles. ``--summary`` combines the parts into ``summary.csv``.
+particles. ``--summary`` combines the parts into ``bars.csv``.
 """
 
 import argparse
@@ -325,7 +325,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.summary is not None:
         parts = [store.read_table(path) for path in sorted(arguments.summary.glob("part-*.csv"))]
-        store.write_table(summary(pd.concat(parts)), arguments.out / "summary.csv", [])
+        store.write_table(summary(pd.concat(parts)), arguments.out / "bars.csv", [])
         return
     store.write_table(run(arguments.part), arguments.out / f"part-{arguments.part:02}.csv", [])
 
